@@ -1,0 +1,101 @@
+"""Every setting with its default, bounds and one sentence; one Struct per room.
+
+A room receives its Struct; nobody reads a global. Reading files and the environment into
+these Structs comes with the configuration file.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from sniffer.errors import ConfigError
+
+SERVICES = {
+    993: "imaps",
+    995: "pop3s",
+    465: "smtps",
+    143: "imap",
+    110: "pop3",
+    25: "smtp",
+    587: "submission",
+}
+"""The contract's service words by destination port."""
+
+OTHER_SERVICE = "tls"
+
+
+class Ports(Struct, frozen=True):
+    """Which TCP flows are followed, and the service word of each port."""
+
+    services: dict[int, str]
+    follow_any: bool = False
+    """Follow every TCP flow; ports without a word are service "tls"."""
+
+    def service(self, port: int) -> str:
+        """Return the contract's service word for a destination port."""
+        return self.services.get(port, OTHER_SERVICE)
+
+
+class TrackSettings(Struct, frozen=True, kw_only=True):
+    """Budgets of the tracker, allocated at start, and how long it waits."""
+
+    flows: Annotated[int, Meta(ge=1024, le=1 << 24)] = 131_072
+    """Conversations followed at once; a power of two."""
+    reassembly_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 34)] = 32 << 20
+    """Memory for segments that wait for their neighbours."""
+    answer_seconds: Annotated[int, Meta(ge=1, le=300)] = 15
+    """How long the outcome of a handshake is waited for, in frame time."""
+    open_handshakes: Annotated[int, Meta(ge=16, le=1 << 20)] = 65_536
+    """Handshakes without an outcome held at once; beyond it the oldest is settled."""
+
+
+class InventorySettings(Struct, frozen=True, kw_only=True):
+    """Bounds of the inventory in memory."""
+
+    devices: Annotated[int, Meta(ge=16, le=1 << 24)] = 50_000
+    """Devices held in memory; beyond it the least telling one is folded into the totals."""
+    stacks: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """Distinct hello shapes kept of one device; the rest is summed."""
+    names: Annotated[int, Meta(ge=1, le=4096)] = 64
+    """Server names kept of one device; the rest is summed."""
+    destinations: Annotated[int, Meta(ge=1, le=4096)] = 64
+    """Destinations kept of one stack; the rest is summed."""
+
+
+class MetricsSettings(Struct, frozen=True, kw_only=True):
+    """The metrics page."""
+
+    listen_address: str = "127.0.0.1:10993"
+    """HOST:PORT; a port of 0 takes a free one."""
+    device_series: Annotated[int, Meta(ge=0, le=100_000)] = 1000
+    """Legacy devices with series of their own; more are summed under __overflow__."""
+    scrapes: Annotated[int, Meta(ge=1, le=256)] = 8
+    """Requests served at once; further ones are answered 503."""
+    request_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    """How long a client may take to send its request or read its answer."""
+
+
+def parse_ports(text: str, where: str = "--ports") -> Ports:
+    """Read ``993,995,143/imap,...`` or ``any``.
+
+    A port with ``/word`` is given that service word; without one, the word the contract
+    lists for it, else "tls". Raises ConfigError naming the part that cannot be read.
+    """
+    if text.strip() == "any":
+        return Ports(services=dict(SERVICES), follow_any=True)
+    services: dict[int, str] = {}
+    for part in text.split(","):
+        number, _, word = part.strip().partition("/")
+        if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= 65535:
+            why = f"{part.strip()!r} is no port: write 1 to 65535, or any"
+            raise ConfigError(where, "", why)
+        port = int(number)
+        word = word or SERVICES.get(port, OTHER_SERVICE)
+        if word != OTHER_SERVICE and word not in SERVICES.values():
+            known = ", ".join([*SERVICES.values(), OTHER_SERVICE])
+            raise ConfigError(where, "", f"{word!r} is no service: one of {known}")
+        services[port] = word
+    return Ports(services=services)
+
+
+DEFAULT_PORTS = Ports(services=dict(SERVICES))

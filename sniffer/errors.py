@@ -1,0 +1,47 @@
+"""What users are told when something cannot be done, and the exit code it ends with.
+
+Only ``sniffer.cli.main`` prints one of these, as one line.
+"""
+
+EXIT_OK = 0
+EXIT_FOUND = 1
+EXIT_USAGE = 2
+EXIT_UNREADABLE = 3
+EXIT_DAMAGED = 4
+EXIT_PERMISSION = 5
+EXIT_INTERRUPTED = 130
+
+
+class HelloWatchError(Exception):
+    """The common parent: a sentence for the user and an exit code."""
+
+    exit_code = EXIT_UNREADABLE
+
+
+class InputError(HelloWatchError):
+    """A capture that cannot be read, or not further than ``offset`` octets."""
+
+    def __init__(self, path: str, offset: int | None, why: str) -> None:
+        self.path, self.offset, self.why = path, offset, why
+        where = "" if offset is None else f" at offset {offset}"
+        super().__init__(f"{path}: {why}{where}")
+
+
+class ConfigError(HelloWatchError):
+    """A setting that cannot be used: where it stands, which key, and why not."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, path: str, key: str, why: str) -> None:
+        self.path, self.key, self.why = path, key, why
+        super().__init__(": ".join(part for part in (path, key, why) if part))
+
+
+class CaptureError(HelloWatchError):
+    """An interface that cannot be captured on, why, and what would cure it."""
+
+    exit_code = EXIT_PERMISSION
+
+    def __init__(self, interface: str, why: str, cure: str) -> None:
+        self.interface, self.why, self.cure = interface, why, cure
+        super().__init__(f"{interface}: {why}; {cure}")

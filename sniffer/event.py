@@ -1,0 +1,148 @@
+"""The contract's words, and the one thing the pipeline passes on: a handshake.
+
+Everything here is frozen. Addresses are raw octets (4 or 16), versions and suites are
+numbers, times are nanoseconds since 1970 of the capture's clock; names and text appear in
+``sniffer.export`` alone. An absent fact is None.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from parsers.tls.facts import Alert, ClientHello, ServerHello
+
+
+class Verdict(StrEnum):
+    """What an offer is worth to the destination it was made to, first match first."""
+
+    UNKNOWN = "unknown"
+    FALLBACK = "fallback"
+    LEGACY = "legacy"
+    INCOMPATIBLE = "incompatible"
+    AT_RISK = "at-risk"
+    OK = "ok"
+
+
+class Reason(StrEnum):
+    """Why a verdict is what it is; several are given in this order."""
+
+    VERSION = "version"
+    SUITES = "suites"
+    GROUPS = "groups"
+    SIGNATURE_ALGORITHMS = "signature_algorithms"
+    CUT = "cut"
+
+
+class Outcome(StrEnum):
+    """How a handshake ended: its first decisive event."""
+
+    ESTABLISHED = "established"
+    ALERT = "alert"
+    RESET = "reset"
+    CLOSED = "closed"
+    UNANSWERED = "unanswered"
+    REFUSED_STARTTLS = "refused-starttls"
+    UNKNOWN = "unknown"
+
+
+class Side(StrEnum):
+    """Who did it. PATH is a device between the two, such as a firewall."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    PATH = "path"
+    UNKNOWN = "unknown"
+
+
+class Status(StrEnum):
+    """Where a device stands."""
+
+    LEGACY = "legacy"
+    REFUSED = "refused"
+    INCOMPATIBLE = "incompatible"
+    AT_RISK = "at-risk"
+    RELAYED = "relayed"
+    IMPROVING = "improving"
+    FIXED = "fixed"
+    SILENT = "silent"
+    EXCEPTED = "excepted"
+    OK = "ok"
+    UNKNOWN = "unknown"
+
+
+class DestinationBasis(StrEnum):
+    """What named the destination, and so chose the profile."""
+
+    SNI = "sni"
+    DNS = "dns"
+    ADDRESS = "address"
+    FORCED = "forced"
+
+
+class Tunnel(Struct, frozen=True):
+    """One tunnel the frame came through: its type word, its number if it has one."""
+
+    type: str
+    id: int | None = None
+    outer_source: bytes | None = None
+
+
+class Flow(Struct, frozen=True):
+    """The conversation of a handshake, seen from the client. Innermost addresses."""
+
+    source: bytes
+    source_port: int
+    destination: bytes
+    destination_port: int
+    mac: bytes | None = None
+    """Source address of the innermost Ethernet header, six octets."""
+    vlan: int | None = None
+    """The innermost VLAN id, 0 to 4095."""
+    tunnels: tuple[Tunnel, ...] = ()
+    """Outermost first."""
+    client_half: bool = True
+    server_half: bool = False
+    """Whether any frame of that side was seen."""
+    syn_seen: bool = False
+
+
+class Session(Struct, frozen=True):
+    """What followed an established handshake, told from sequence numbers."""
+
+    client_bytes: int
+    server_bytes: int
+    seconds: float
+    closed_by: Side
+
+
+class Handshake(Struct, frozen=True):
+    """One ClientHello and what became of it. Made once, when settled; never changed."""
+
+    time_ns: int
+    """Of the frame that completed the hello, or of the last one used if it was cut."""
+    frame: int
+    """Number of that frame in its input, from 1."""
+    flow: Flow
+    hello: ClientHello
+    server_hello: ServerHello | None = None
+    outcome: Outcome = Outcome.UNKNOWN
+    ended_by: Side | None = None
+    refused_by: Side | None = None
+    alert: Alert | None = None
+    alert_sender: Side | None = None
+    starttls: str | None = None
+    """imap, pop3 or smtp where an upgrade came first."""
+    session: Session | None = None
+    path: str | None = None
+    """The capture file it came from; None live."""
+
+
+class Judgement(Struct, frozen=True):
+    """What the judge says of one handshake."""
+
+    service: str
+    """The contract's word for the destination port: imaps, pop3s, ... else tls."""
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    profile: str | None = None
+    destination_basis: DestinationBasis | None = None
