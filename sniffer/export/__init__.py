@@ -1,0 +1,1 @@
+"""Facts as others read them: the event's JSON, formats, metrics, words on the screen."""

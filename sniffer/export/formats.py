@@ -1,0 +1,157 @@
+"""Events and summaries as users ask for them: NDJSON, CSV, JSON and a table for terminals.
+
+A writer of events takes a binary stream that it does not own. The summary (the contract's
+section 4) is a mapping made elsewhere. Whatever the wire made is inert in each of them:
+JSON escapes it, CSV cells cannot become formulas, the table prints no control character.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, Protocol
+
+import msgspec
+
+from sniffer.export.ecs import Event
+from sniffer.log import one_line
+
+
+class EventWriter(Protocol):
+    """What every format for events offers."""
+
+    def write(self, event: Event) -> None:
+        """Write one event."""
+
+
+class NdjsonWriter:
+    """One event a line, as JSON."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out.write
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(self, event: Event) -> None:
+        """Write one event."""
+        self._out(self._encode(event) + b"\n")
+
+
+CSV_COLUMNS = (
+    "@timestamp",
+    "source.ip",
+    "source.port",
+    "source.mac",
+    "destination.ip",
+    "destination.port",
+    "network.protocol",
+    "network.vlan.id",
+    "network.community_id",
+    "log.file.path",
+    "tls.client.server_name",
+    "tls.client.ja3",
+    "tls.client.supported_ciphers",
+    "tls.version",
+    "tls.version_protocol",
+    "tls.cipher",
+    "tls.established",
+    "tls.next_protocol",
+    "hellowatch.id",
+    "hellowatch.max_offered",
+    "hellowatch.record_version",
+    "hellowatch.legacy_version",
+    "hellowatch.supported_versions",
+    "hellowatch.hello_format",
+    "hellowatch.hello_complete",
+    "hellowatch.ja4",
+    "hellowatch.alpn",
+    "hellowatch.fallback_scsv",
+    "hellowatch.starttls",
+    "hellowatch.verdict",
+    "hellowatch.reasons",
+    "hellowatch.profile",
+    "hellowatch.destination_basis",
+    "hellowatch.outcome",
+    "hellowatch.ended_by",
+    "hellowatch.refused_by",
+    "hellowatch.alert.level",
+    "hellowatch.alert.description",
+    "hellowatch.alert.code",
+    "hellowatch.alert.sender",
+    "hellowatch.session.client_bytes",
+    "hellowatch.session.server_bytes",
+    "hellowatch.session.seconds",
+    "hellowatch.session.closed_by",
+    "hellowatch.frame",
+    "hellowatch.tunnel",
+    "hellowatch.flow.client_half",
+    "hellowatch.flow.server_half",
+    "hellowatch.flow.syn_seen",
+)
+"""One per key of the event, in this order. New ones are added at the end only."""
+
+
+class CsvWriter:
+    """One event a row: RFC 4180, UTF-8, a header row, empty where the event has no value.
+
+    Lists are joined by spaces (a space inside an item is written ``\\x20``), a tunnel is
+    ``TYPE:ID@OUTER_SOURCE``. A cell that a spreadsheet would take for a formula gets a
+    leading apostrophe.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._row: Callable[[list[str]], Any] = csv.writer(
+            _Encoded(out), lineterminator="\r\n"
+        ).writerow
+        self._row(list(CSV_COLUMNS))
+
+    def write(self, event: Event) -> None:
+        """Write one event."""
+        cells: dict[str, str] = {}
+        _flatten(msgspec.to_builtins(event), "", cells)
+        self._row([cells.get(column, "") for column in CSV_COLUMNS])
+
+
+class _Encoded:
+    """A text stream as csv wants it, over a binary one."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out.write
+
+    def write(self, text: str) -> int:
+        return self._out(text.encode("utf-8"))
+
+
+def _flatten(value: Mapping[str, Any], prefix: str, cells: dict[str, str]) -> None:
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            _flatten(inner, f"{prefix}{key}.", cells)
+        else:
+            cells[prefix + key] = _cell(inner)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return defused(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        items = [_tunnel(item) if isinstance(item, dict) else str(item) for item in value]
+        return defused(" ".join([item.replace(" ", "\\x20") for item in items]))
+    return str(value)
+
+
+def _tunnel(tunnel: Mapping[str, Any]) -> str:
+    number = f":{tunnel['id']}" if "id" in tunnel else ""
+    outer = f"@{tunnel['outer_source']}" if "outer_source" in tunnel else ""
+    return f"{tunnel['type']}{number}{outer}"
+
+
+def defused(text: str) -> str:
+    """Return a CSV cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def summary_json(summary: Mapping[str, Any]) -> bytes:
+    """Return the summary as JSON for reading: the same bytes for the same facts, keys sorted."""
+    return (
+        msgspec.json.format(msgspec.json.encode(summary, order="deterministic"), indent=2) + b"\n"
+    )
