@@ -15,16 +15,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from parsers.tls.facts import (
-    SSL_2_0,
-    SSL_3_0,
-    TLS_1_0,
-    TLS_1_1,
-    TLS_1_2,
-    TLS_1_3,
-    ClientHello,
-    is_grease,
-)
+from parsers.tls import names
+from parsers.tls.facts import ClientHello, is_grease
 from sniffer import event as words
 from sniffer.event import (
     DestinationBasis,
@@ -311,10 +303,10 @@ def event(handshake: Handshake, judgement: Judgement) -> Event:
         tls=_tls(handshake),
         hellowatch=HelloWatch(
             id=identity(handshake),
-            max_offered=UNSET if (top := hello.max_offered) is None else _names().version(top),
+            max_offered=UNSET if (top := hello.max_offered) is None else names.version(top),
             record_version=_code(hello.record_version),
-            legacy_version=f"0x{hello.legacy_version:04x}",
-            supported_versions=[f"0x{v:04x}" for v in hello.versions or ()] or UNSET,
+            legacy_version=names.code_point(hello.legacy_version),
+            supported_versions=[names.code_point(v) for v in hello.versions or ()] or UNSET,
             hello_format=hello.hello_format,
             hello_complete=hello.complete,
             ja4=_ja4(hello),
@@ -387,9 +379,9 @@ def community_id(flow: words.Flow) -> str:
 
 
 def identity(handshake: Handshake) -> str:
-    """Return ``hellowatch.id``: 128 bits of BLAKE2b, in hex, over, big-endian:
+    """Return ``hellowatch.id``: 128 bits of BLAKE2b, in hex.
 
-    the hello's time in whole microseconds since 1970 (8 octets, signed), the length of the
+    Hashed are, big-endian, the hello's time in whole microseconds since 1970 (8 octets, signed), the length of the
     source address (1 octet) and the source address, the source port (2 octets), the same
     three of the destination, and the client random. A microsecond, because what converts
     captures drops the nanoseconds.
@@ -410,15 +402,6 @@ def identity(handshake: Handshake) -> str:
     return hashlib.blake2b(told, digest_size=16).hexdigest()
 
 
-_NEGOTIATED = {
-    SSL_2_0: ("2.0", "ssl"),
-    SSL_3_0: ("3.0", "ssl"),
-    TLS_1_0: ("1.0", "tls"),
-    TLS_1_1: ("1.1", "tls"),
-    TLS_1_2: ("1.2", "tls"),
-    TLS_1_3: ("1.3", "tls"),
-}
-
 _ESTABLISHED: dict[Outcome, bool | UnsetType] = {
     Outcome.ESTABLISHED: True,
     Outcome.ALERT: False,
@@ -435,7 +418,7 @@ _LEVELS = {1: "warning", 2: "fatal"}
 def _tls(handshake: Handshake) -> Tls | UnsetType:
     hello, answer = handshake.hello, handshake.server_hello
     told_apart = hello.complete and hello.hello_format == "tls"
-    ciphers = [_suite(code) for code in hello.suites or () if not is_grease(code)]
+    ciphers = [names.suite(code) for code in hello.suites or () if not is_grease(code)]
     client = Client(
         printable(hello.server_name) if hello.server_name else UNSET,
         (_fingerprint().ja3(hello) or UNSET) if told_apart else UNSET,
@@ -449,9 +432,9 @@ def _tls(handshake: Handshake) -> Tls | UnsetType:
     # A HelloRetryRequest agrees on nothing yet.
     if answer is not None and not answer.retry:
         agreed = answer.negotiated
-        version, protocol = _NEGOTIATED.get(agreed) or (f"0x{agreed:04x}", "tls")
+        version, protocol = names.ECS_VERSIONS.get(agreed) or (names.code_point(agreed), "tls")
         if answer.suite is not None:
-            cipher = _suite(answer.suite)
+            cipher = names.suite(answer.suite)
         if answer.alpn:
             chosen = printable(answer.alpn)
     established = _ESTABLISHED[handshake.outcome]
@@ -460,20 +443,10 @@ def _tls(handshake: Handshake) -> Tls | UnsetType:
     return Tls(UNSET if known is UNSET else client, version, protocol, cipher, established, chosen)
 
 
-def _names() -> Any:
-    from parsers.tls import names
-
-    return names
-
-
 def _fingerprint() -> Any:
     from parsers.tls import fingerprint
 
     return fingerprint
-
-
-def _suite(code: int) -> str:
-    return _names().suite(code)
 
 
 def _ja4(hello: ClientHello) -> str | UnsetType:
@@ -483,7 +456,7 @@ def _ja4(hello: ClientHello) -> str | UnsetType:
 
 
 def _code(number: int | None) -> str | UnsetType:
-    return UNSET if number is None else f"0x{number:04x}"
+    return UNSET if number is None else names.code_point(number)
 
 
 def _alert(handshake: Handshake) -> Alert | UnsetType:
@@ -492,7 +465,7 @@ def _alert(handshake: Handshake) -> Alert | UnsetType:
         return UNSET
     return Alert(
         _LEVELS.get(alert.level) or str(alert.level),
-        _names().alert(alert.description),
+        names.alert(alert.description),
         alert.description,
         handshake.alert_sender or UNSET,
     )

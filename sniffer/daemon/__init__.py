@@ -1,0 +1,1 @@
+"""The pipeline over interfaces as a service: listeners, workers, restart."""

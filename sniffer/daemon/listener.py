@@ -1,0 +1,398 @@
+"""The HTTP listener of the metrics page.
+
+The library's own server gives every path the same page, has no time-outs and starts a
+thread for every connection. This one serves a bounded number of requests at once, answers
+503 to the rest without waiting, and lets nobody take longer than the time-out in all, so
+that a slow, stuck or hostile scraper costs the others one slot for a while and the caller
+nothing.
+"""
+
+import errno
+import io
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
+from typing import TYPE_CHECKING, Any, cast
+
+from sniffer.config import MetricsSettings
+from sniffer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+logger = logging.getLogger(__name__)
+
+LISTEN_ADDRESS = "--web.listen-address"
+
+LONGEST_HEAD = 16_384
+"""Octets of a request's first line and headers together."""
+
+LINGER_SECONDS = 1.0
+"""How long the reader of a 503 is given to fetch it before its connection is closed."""
+
+LINGERING = 64
+"""Refused connections kept open for that at once; beyond it the oldest is closed."""
+
+_Connection = Any  # the standard library's own words for these differ from what it passes
+_Peer = Any
+
+Page = tuple[HTTPStatus, list[tuple[str, str]], bytes]
+
+
+class Listener:
+    """Serves ``/metrics``, ``/-/healthy``, ``/-/ready`` and a landing page on one address.
+
+    ``registry`` is collected once per scrape. ``ready`` is asked once per ``/-/ready``; both
+    are called from threads of this listener, at most ``settings.scrapes`` at a time.
+    """
+
+    def __init__(
+        self, settings: MetricsSettings, registry: "Collector", ready: Callable[[], bool]
+    ) -> None:
+        from prometheus_client import make_wsgi_app
+
+        self._settings = settings
+        self._metrics = make_wsgi_app(registry)
+        self._ready = ready
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Bind the address and serve from a thread of its own.
+
+        Raises ConfigError, naming the address and why, if it cannot be bound.
+        """
+        where = self._settings.listen_address
+        for family, address in _resolve(where):
+            try:
+                self._server = _Server(family, address, self._settings, self._page)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise _unusable(where, error) from error
+                failed = error
+        else:
+            raise _unusable(where, failed) from failed
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.25}, name="metrics"
+        )
+        self._thread.daemon = True
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening. Answers under way end by themselves; closing twice does no harm."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
+        server.server_close()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """The address as a browser on this machine takes it, with the port really bound."""
+        if self._server is None:
+            raise RuntimeError("the listener is not started")
+        host, port = self._server.server_address[:2]
+        host = "127.0.0.1" if host in ("0.0.0.0", "::") else str(host)  # noqa: S104 (compared)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def _page(self, path: str, query: str, accept: str, encoding: str) -> Page:
+        if path == "/metrics":
+            return self._scrape(query, accept, encoding)
+        if path == "/-/healthy":
+            return _text(HTTPStatus.OK, "HelloWatch is healthy.\n")
+        if path == "/-/ready":
+            if self._ready():
+                return _text(HTTPStatus.OK, "HelloWatch is ready.\n")
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "HelloWatch is not ready yet.\n")
+        if path == "/":
+            return HTTPStatus.OK, [("Content-Type", "text/html; charset=utf-8")], LANDING_PAGE
+        return _text(HTTPStatus.NOT_FOUND, "No such page; the metrics are at /metrics.\n")
+
+    def _scrape(self, query: str, accept: str, encoding: str) -> Page:
+        begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+            begun.append((status, headers))
+
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": "/metrics",
+            "QUERY_STRING": query,
+            "HTTP_ACCEPT": accept,
+            "HTTP_ACCEPT_ENCODING": encoding,
+        }
+        body = b"".join(cast(Iterable[bytes], self._metrics(environ, start_response)))
+        status, headers = begun[-1]
+        return HTTPStatus(int(status.split(" ", 1)[0])), headers, body
+
+
+LANDING_PAGE = b"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>HelloWatch</title></head>
+<body><h1>HelloWatch</h1>
+<p>Finds, from the wire alone, the devices that break when a mail provider refuses old TLS.</p>
+<ul>
+<li><a href="/metrics">Metrics</a> for Prometheus</li>
+<li><a href="/-/healthy">Healthy</a>: the process answers</li>
+<li><a href="/-/ready">Ready</a>: the inventory is being filled</li>
+</ul></body></html>
+"""
+
+
+def _text(status: HTTPStatus, text: str) -> Page:
+    return status, [("Content-Type", "text/plain; charset=utf-8")], text.encode("utf-8")
+
+
+def _unusable(where: str, error: OSError | UnicodeError) -> ConfigError:
+    why = getattr(error, "strerror", None) or str(error)
+    return ConfigError("", LISTEN_ADDRESS, f"cannot listen on {where}: {why}")
+
+
+def _resolve(where: str) -> list[tuple[int, tuple[Any, ...]]]:
+    """Return families and addresses of ``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``, best first."""
+    host, colon, number = where.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not (number.isascii() and number.isdigit()) or int(number) > 65535:
+        why = f"{where!r} is no address: write HOST:PORT, [IPV6]:PORT or :PORT"
+        raise ConfigError("", LISTEN_ADDRESS, why)
+    if ":" in host and not bracketed:
+        why = f"{where!r} is ambiguous: write an IPv6 address in brackets, [::1]:{number}"
+        raise ConfigError("", LISTEN_ADDRESS, why)
+    port = int(number)
+    if not host:
+        # Every address: both families through one socket, or IPv4 where there is no IPv6.
+        return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104
+    try:
+        found = socket.getaddrinfo(
+            host[1:-1] if bracketed else host,
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )
+    except (OSError, UnicodeError) as error:
+        raise _unusable(where, error) from error
+    return [(family, address) for family, _, _, _, address in found]
+
+
+class _Server(ThreadingMixIn, TCPServer):
+    """A thread for each request, up to the bound; a short 503 beyond it."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        family: int,
+        address: tuple[Any, ...],
+        settings: MetricsSettings,
+        page: Callable[[str, str, str, str], Page],
+    ) -> None:
+        self.address_family = family
+        self.page = page
+        self.request_seconds = settings.request_seconds
+        self._room = threading.BoundedSemaphore(settings.scrapes)
+        self._refused: deque[tuple[float, socket.socket]] = deque()
+        super().__init__(address, _Request)
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6 and self.server_address[0] == "::":
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(0.05)  # no descriptor to be had: do not spin until there is
+            raise
+
+    def process_request(self, request: _Connection, client_address: _Peer) -> None:
+        if not self._room.acquire(blocking=False):
+            self._refuse(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread to be had
+            self._room.release()
+            self._refuse(request)
+
+    def process_request_thread(self, request: _Connection, client_address: _Peer) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: _Connection, client_address: _Peer) -> None:
+        # A client that went away is no news; anything else was caught where pages are made.
+        logger.debug("A request for metrics broke off", exc_info=True)
+
+    def service_actions(self) -> None:
+        """Close the connections that were refused: those gone, and those out of time."""
+        now = time.monotonic()
+        for _ in range(len(self._refused)):
+            until, request = self._refused.popleft()
+            if now >= until or _has_ended(request):
+                request.close()
+            else:
+                self._refused.append((until, request))
+
+    def server_close(self) -> None:
+        super().server_close()
+        while self._refused:
+            self._refused.popleft()[1].close()
+
+    def _refuse(self, request: socket.socket) -> None:
+        # In the accepting thread, so nothing here may wait. To close at once would reset the
+        # connection under a client still writing, and take the answer away with it.
+        try:
+            request.setblocking(False)
+            request.send(_BUSY)
+            request.shutdown(socket.SHUT_WR)
+        except OSError:
+            request.close()
+            return
+        if len(self._refused) >= LINGERING:
+            self._refused.popleft()[1].close()
+        self._refused.append((time.monotonic() + LINGER_SECONDS, request))
+
+
+_BUSY_TEXT = b"Too many requests at once; try again.\n"
+_BUSY = (
+    b"HTTP/1.0 503 Service Unavailable\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\n"
+    b"Retry-After: 1\r\n"
+    b"Connection: close\r\n\r\n%s"
+) % (len(_BUSY_TEXT), _BUSY_TEXT)
+
+
+def _has_ended(request: socket.socket) -> bool:
+    try:
+        return not request.recv(65_536)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+class _Request(BaseHTTPRequestHandler):
+    """One request, one answer, one deadline for both."""
+
+    server: _Server
+    server_version = "HelloWatch"
+    sys_version = ""
+
+    def setup(self) -> None:
+        self.connection = self.request
+        self._deadline = time.monotonic() + self.server.request_seconds
+        self.rfile = io.BytesIO()
+        self.wfile = cast(io.BufferedIOBase, _Answer(self.request, self._deadline))
+
+    def handle(self) -> None:
+        self.close_connection = True
+        status, head = self._read_head()
+        if status is not None:
+            self.requestline, self.request_version, self.command = "", "HTTP/1.0", "GET"
+            self.send_error(status)
+        elif head:
+            self.rfile = io.BytesIO(head)
+            self.handle_one_request()
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        self.close_connection = True
+        if self.command in ("GET", "HEAD"):
+            return True
+        self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
+        return False
+
+    def do_GET(self) -> None:
+        """Answer with a page; for HEAD with its headers alone."""
+        path, _, query = self.path.partition("?")
+        try:
+            page = self.server.page(
+                path,
+                query,
+                ",".join(self.headers.get_all("Accept", ())),
+                ",".join(self.headers.get_all("Accept-Encoding", ())),
+            )
+        except Exception as error:  # the request border
+            logger.error("A page could not be made", {"path": path, "error": error})
+            page = _text(HTTPStatus.INTERNAL_SERVER_ERROR, "The page could not be made.\n")
+        self._send(page)
+
+    do_HEAD = do_GET
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with one line of text; what the client sent is not repeated."""
+        status = HTTPStatus(code)
+        self._send(_text(status, f"{status.phrase}.\n"))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing: a scrape is no news."""
+
+    def _send(self, page: Page) -> None:
+        status, headers, body = page
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", "default-src 'none'")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _read_head(self) -> tuple[HTTPStatus | None, bytes]:
+        """Read up to the empty line: the head, or the status that refuses it."""
+        head = bytearray()
+        while True:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                return (HTTPStatus.REQUEST_TIMEOUT if head else None), b""
+            self.request.settimeout(left)
+            try:
+                more = self.request.recv(LONGEST_HEAD)
+            except TimeoutError:
+                continue
+            head += more
+            if b"\r\n\r\n" in head or b"\n\n" in head:
+                return None, bytes(head)
+            if len(head) > LONGEST_HEAD:
+                return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b""
+            if not more:
+                return None, b""
+
+
+class _Answer:
+    """What is written goes out whole before the deadline, or TimeoutError ends the request."""
+
+    closed = False
+
+    def __init__(self, request: socket.socket, deadline: float) -> None:
+        self._request, self._deadline = request, deadline
+
+    def write(self, octets: bytes) -> int:
+        self._request.settimeout(max(self._deadline - time.monotonic(), 0.001))
+        self._request.sendall(octets)
+        return len(octets)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+    def close(self) -> None:
+        """Leave the connection to the server, which closes it."""
