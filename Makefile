@@ -1,0 +1,117 @@
+# `make` alone lists the targets. Everything lives in .venv; delete it to start over.
+#
+# What is installed is a copy of the sources (no editable build). A stamp named after their
+# contents says that the copy is current: a file changed, added or removed asks for a new one.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# program:package: where the program is missing, that Debian package brings it
+TEST_NEEDS := cc:gcc tshark:tshark tcpdump:tcpdump promtool:prometheus
+
+digest = $(shell find $(1) -type f -not -name '*.py[co]' -print0 \
+	| LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)
+SOURCES := $(call digest,parsers sniffer pyproject.toml setup.py MANIFEST.in README.md LICENSE)
+MADE := $(VENV)/stamps/made
+INSTALLED := $(VENV)/stamps/installed-$(SOURCES)
+COMPILED := $(VENV)/stamps/compiled-$(SOURCES)
+EQUIPPED := $(VENV)/stamps/equipped-$(call digest,pyproject.toml)
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint fix golden pcaps fuzz bench soak docs wheel deb debian
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## HelloWatch on pcaps/office.pcapng; IFACE=eth1: on that interface
+	@exec $(BIN)/hellowatch run $(if $(IFACE),-i '$(IFACE)',--replay pcaps/office.pcapng)
+
+build: $(COMPILED) ## compile what changed and install it into .venv
+
+test: debian $(COMPILED) lint ## install what tests need; lint; all tests, compiled and interpreted
+	@echo '== tests of what is installed: compiled'
+	env -u PYTHONPATH HELLOWATCH_EXPECT=compiled $(BIN)/pytest -n 2
+	echo '== tests of the sources as they lie here: interpreted'
+	PYTHONPATH='$(CURDIR)' HELLOWATCH_EXPECT=interpreted $(BIN)/pytest -n 2
+
+lint: $(EQUIPPED) ## ruff, mypy --strict, and that imports between rooms point down
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(EQUIPPED) ## mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pcaps: $(EQUIPPED) ## make pcaps/ and the expected events beside it anew
+	@PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_pcaps.py
+
+golden: ## (later) expected events of the golden captures
+fuzz: ## (later) long fuzzing of the parsers
+bench: ## (later) speed, beside other programs
+soak: ## (later) hours of mixed traffic and faults
+docs: ## (later) documentation as HTML and man pages
+wheel: ## (later) wheels for every platform
+deb: ## (later) the Debian package
+golden fuzz bench soak docs wheel deb:
+	@echo 'make $@: not built yet' >&2
+	exit 2
+
+# Debian splits Python: the C headers and venv are packages of their own.
+HAS_HEADERS = $(PYTHON) -c 'import pathlib, sys, sysconfig; \
+	sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())'
+
+# What cannot be installed is printed. CI stops there, elsewhere its tests are skipped.
+debian:
+	@missing=
+	for need in $(TEST_NEEDS); do
+		command -v "$${need%:*}" >/dev/null || missing+=" $${need#*:}"
+	done
+	$(HAS_HEADERS) || missing+=' python3-dev'
+	if [ -n "$$missing" ]; then
+		tools/install_debian.sh $$missing || [ "$${CI:-}" != true ]
+	fi
+
+$(COMPILED): export HELLOWATCH_REQUIRE_EXT = 1
+$(COMPILED) $(INSTALLED): | $(MADE)
+	@rm -f $(VENV)/stamps/installed-* $(VENV)/stamps/compiled-*
+	echo 'Building and installing into $(VENV)'
+	$(PIP) install .
+	touch $(INSTALLED)
+	if $(BIN)/python -I -c 'import sys, parsers; sys.exit(not parsers.compiled())'; then
+		touch $(COMPILED)
+	else
+		echo 'No working C compiler or no Python.h: installed interpreted, many times slower.'
+	fi
+
+$(EQUIPPED): | $(MADE)
+	@rm -f $(VENV)/stamps/equipped-*
+	echo 'Installing what lint and tests need into $(VENV)'
+	runtime='import tomllib; print(*tomllib.load(open(0, "rb"))["project"]["dependencies"], sep="\n")'
+	$(BIN)/python -c "$$runtime" <pyproject.toml >$(VENV)/runtime.txt
+	$(PIP) install -r $(VENV)/runtime.txt --group lint --group test
+	touch $@
+
+$(MADE):
+	@if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+		echo 'HelloWatch needs Python 3.11 or newer: make PYTHON=python3.11' >&2
+		exit 1
+	fi
+	missing=
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing=' python3-venv'
+	$(HAS_HEADERS) || missing+=' python3-dev'
+	if [ -n "$$missing" ]; then
+		tools/install_debian.sh $$missing || [ "$$missing" = ' python3-dev' ]
+	fi
+	$(PYTHON) -m venv --clear $(VENV)
+	mkdir $(VENV)/stamps
+	$(PIP) install --upgrade 'pip>=25.1'
+	touch $@
