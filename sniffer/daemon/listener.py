@@ -80,7 +80,7 @@ class Listener:
         else:
             raise _unusable(where, failed) from failed
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.25}, name="metrics"
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics"
         )
         self._thread.daemon = True
         self._thread.start()
@@ -291,6 +291,7 @@ class _Request(BaseHTTPRequestHandler):
     server: _Server
     server_version = "HelloWatch"
     sys_version = ""
+    default_request_version = "HTTP/1.0"  # a refusal has a status line, whatever was asked
 
     def setup(self) -> None:
         self.connection = self.request
@@ -370,10 +371,10 @@ class _Request(BaseHTTPRequestHandler):
             except TimeoutError:
                 continue
             head += more
-            if b"\r\n\r\n" in head or b"\n\n" in head:
-                return None, bytes(head)
             if len(head) > LONGEST_HEAD:
                 return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b""
+            if b"\r\n\r\n" in head or b"\n\n" in head:
+                return None, bytes(head)
             if not more:
                 return None, b""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from parsers.tls import names
+from parsers.tls import fingerprint, names
 from parsers.tls.facts import ClientHello, is_grease
 from sniffer import event as words
 from sniffer.event import (
@@ -421,7 +421,7 @@ def _tls(handshake: Handshake) -> Tls | UnsetType:
     ciphers = [names.suite(code) for code in hello.suites or () if not is_grease(code)]
     client = Client(
         printable(hello.server_name) if hello.server_name else UNSET,
-        (_fingerprint().ja3(hello) or UNSET) if told_apart else UNSET,
+        (fingerprint.ja3(hello) or UNSET) if told_apart else UNSET,
         ciphers or UNSET,
     )
     known = client.server_name or client.ja3 or client.supported_ciphers
@@ -443,15 +443,9 @@ def _tls(handshake: Handshake) -> Tls | UnsetType:
     return Tls(UNSET if known is UNSET else client, version, protocol, cipher, established, chosen)
 
 
-def _fingerprint() -> Any:
-    from parsers.tls import fingerprint
-
-    return fingerprint
-
-
 def _ja4(hello: ClientHello) -> str | UnsetType:
     if hello.complete and hello.hello_format == "tls":
-        return _fingerprint().ja4(hello) or UNSET
+        return fingerprint.ja4(hello) or UNSET
     return UNSET
 
 
