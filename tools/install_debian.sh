@@ -25,5 +25,5 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq --no-install-recommends "$@" >/dev/null
 case " $* " in
-*" prometheus "*) deb-systemd-helper disable prometheus.service 2>/dev/null || true ;;
+*" prometheus "*) update-rc.d prometheus disable ;; # for systemd too
 esac
