@@ -1,0 +1,1 @@
+"""What is remembered: devices, their stacks, and how much was seen."""

@@ -1,0 +1,730 @@
+"""Adds handshakes up: exact totals, and what is remembered of each device.
+
+Totals never lose a hello. Detail is bounded: at most so many devices, and of each so many
+stacks, names and destinations; beyond it detail is summed, and what was let go is counted.
+Keys taken from the wire are bytes or text, whose hash is keyed (reliability.md, rule 6).
+
+There is no clock here: "now" is the newest frame time the aggregate has been told of.
+"""
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from parsers.tls import fingerprint
+from parsers.tls.facts import KNOWN_VERSIONS, TLS_1_2, ClientHello
+from sniffer.config import InventorySettings, Ports
+from sniffer.event import Handshake, Judgement, Outcome, Status, Verdict
+from sniffer.inventory.device import (
+    EXPOSED,
+    LONGEST_NAME,
+    NEEDS_ACTION,
+    OTHER,
+    OUTCOME_INDEX,
+    OUTCOMES,
+    SERVICE_BIT,
+    SERVICE_WORDS,
+    SILENT_AFTER_NS,
+    VERDICT_RANK,
+    VERDICTS,
+    Device,
+    Evidence,
+    Shape,
+    Stack,
+    destination_key,
+    read_destination,
+    review_after,
+    status,
+    tally,
+)
+from sniffer.judge.profile import Profile
+
+VERSIONS: tuple[int | None, ...] = (None, *sorted(KNOWN_VERSIONS))
+"""Every max offered there is; None: not proven."""
+
+DETAIL_PER_DEVICE = 6
+"""Stacks, names and destinations held on average; a flood of detail is summed beyond it."""
+
+SERIES_PER_DEVICE = 2
+"""Legacy series held on average per device that has series of its own."""
+
+STACK_SERIES_PER_DEVICE = 2
+MOST_STACK_SERIES = 4
+"""Stacks listed on average, and at most, of a device that has series of its own."""
+
+MOST_VERSIONS = 8
+LONGEST_SHAPE = 512
+MOST_SHAPES = 4096
+"""Hello shapes whose JA4 is remembered; beyond it all are forgotten and made anew."""
+
+_VERSION_INDEX = {version: index for index, version in enumerate(VERSIONS)}
+_PER_VERSION = len(VERDICTS) * len(OUTCOMES)
+_CELLS = len(VERSIONS) * _PER_VERSION
+
+
+class Cell(NamedTuple):
+    """How many hellos had one service, max offered, verdict and outcome."""
+
+    service: str
+    version: int | None
+    verdict: Verdict
+    outcome: Outcome
+    hellos: int
+
+
+class DestinationSnapshot(NamedTuple):
+    """Where a stack said hello to. ``name`` is the server name as the wire had it."""
+
+    address: bytes
+    port: int
+    name: bytes | None
+    label: str
+    hellos: int
+
+
+class StackSnapshot(Struct, frozen=True, kw_only=True):
+    """One hello shape of a device."""
+
+    shape: Shape | None
+    """None: the sum of the stacks that found no room."""
+    verdict: Verdict
+    """The most telling one it got."""
+    services: tuple[str, ...]
+    hellos: int
+    outcomes: dict[str, int]
+    """Only those that occurred; they sum to ``hellos``."""
+    first: Evidence
+    last: Evidence
+    destinations: tuple[DestinationSnapshot, ...]
+    other_hellos: int
+    """Hellos to destinations that found no room."""
+
+
+class ExposureSnapshot(Struct, frozen=True, kw_only=True):
+    """Hellos that a destination does not, or may not, take."""
+
+    verdict: Verdict
+    service: str
+    destination: str
+    """The profile's name, or "other"."""
+    version: int | None
+    hellos: int
+    first_ns: int
+    last_ns: int
+    is_failing: bool
+    refused_by: str | None
+
+
+class DeviceSnapshot(Struct, frozen=True, kw_only=True):
+    """One device, as of the snapshot's now."""
+
+    address: bytes
+    mac: bytes | None
+    status: Status
+    hellos: int
+    first_ns: int
+    last_ns: int
+    established_ns: int | None
+    last_ok_ns: int | None
+    first_refused_ns: int | None
+    refused_ns: int | None
+    refused_by: str | None
+    is_failing: bool
+    established: int
+    """Handshakes that were established."""
+    stacks: tuple[StackSnapshot, ...]
+    """By first seen; the one without a shape last."""
+    exposures: tuple[ExposureSnapshot, ...]
+    names: tuple[tuple[bytes, int], ...]
+    """Server names it asked for, with their hellos, most asked for first."""
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """Everything the aggregate knows at one moment; it does not change any more."""
+
+    now_ns: int | None
+    hellos: int
+    cells: tuple[Cell, ...]
+    devices: tuple[DeviceSnapshot, ...]
+    """By address."""
+    devices_let_go: int
+    """Devices that found no room; their hellos are in ``cells`` only."""
+
+
+class DeviceSeries(NamedTuple):
+    """What the metrics page says of one device with series of its own."""
+
+    address: bytes
+    mac: bytes | None
+    status: Status
+    stacks: tuple[tuple[str, int | None, Verdict], ...]
+    """Id, max offered and verdict of the stacks that need action."""
+    first_legacy_ns: int | None
+    last_legacy_ns: int | None
+    first_refused_ns: int | None
+    last_ok_ns: int | None
+    legacy: dict[str, int]
+    """Legacy hellos by series key."""
+
+
+class Figures(NamedTuple):
+    """What the metrics page needs, made in milliseconds however many devices there are."""
+
+    cells: tuple[Cell, ...]
+    statuses: dict[Status, int]
+    devices: tuple[DeviceSeries, ...]
+    overflow: dict[str, int]
+    departed: dict[str, int]
+    """Legacy hellos by series key of devices without series, and of those that left."""
+    devices_folded: int
+    devices_let_go: int
+
+
+class Aggregate:
+    """The inventory in memory. One writer; readers take ``snapshot`` or ``figures``.
+
+    ``device_series`` bounds the devices that ``figures`` lists one by one.
+    """
+
+    def __init__(
+        self,
+        settings: InventorySettings,
+        ports: Ports,
+        profiles: Mapping[str, Profile],
+        device_series: int = 1000,
+    ) -> None:
+        self.ports = ports
+        self.profiles = profiles
+        self.now_ns: int | None = None
+        self.devices_let_go = 0
+        self._settings = settings
+        self._most_rows = DETAIL_PER_DEVICE * settings.devices
+        self._rows = 0
+        self._totals: dict[str, list[int]] = {}
+        # Two queues, least recently heard of first. The telling ones hold every device with
+        # an exposure or a refusal; they are let go only when no other is left.
+        self._quiet: OrderedDict[bytes, Device] = OrderedDict()
+        self._telling: OrderedDict[bytes, Device] = OrderedDict()
+        self._statuses = dict.fromkeys(Status, 0)
+        self._series = Series(device_series)
+        self._shapes: dict[bytes, Shape] = {}
+        self._labels: dict[str | None, bytes] = {None: OTHER.encode()}
+
+    @property
+    def hellos(self) -> int:
+        """All hellos ever observed."""
+        return sum(sum(counts) for counts in self._totals.values())
+
+    @property
+    def device_count(self) -> int:
+        """Devices held now."""
+        return len(self._quiet) + len(self._telling)
+
+    def tick(self, now_ns: int) -> None:
+        """Let time pass up to a frame time; it never goes back."""
+        if self.now_ns is None or now_ns > self.now_ns:
+            self.now_ns = now_ns
+
+    def observe(self, handshake: Handshake, judgement: Judgement) -> None:
+        """Count one handshake."""
+        time_ns, flow, hello = handshake.time_ns, handshake.flow, handshake.hello
+        verdict, service, outcome = judgement.verdict, judgement.service, handshake.outcome
+        if self.now_ns is None or time_ns > self.now_ns:
+            self.now_ns = time_ns
+        shape = self._shape(hello)
+        version = shape.max_offered
+        rank = VERDICT_RANK[verdict]
+        counts = self._totals.get(service)
+        if counts is None:
+            counts = self._totals[service] = [0] * _CELLS
+        cell = _VERSION_INDEX[version] * _PER_VERSION + rank * len(OUTCOMES)
+        counts[cell + OUTCOME_INDEX[outcome]] += 1
+
+        source = flow.source
+        device = self._device(source, time_ns)
+        established = outcome is Outcome.ESTABLISHED
+        refused_by = None if handshake.refused_by is None else handshake.refused_by.value
+        device.observe(time_ns, established, refused_by)
+        if flow.mac is not None and (
+            device.mac is None or (time_ns, flow.mac) > (device.mac_ns, device.mac)
+        ):
+            device.mac, device.mac_ns = flow.mac, time_ns
+        if (
+            established
+            and verdict is Verdict.OK
+            and (device.last_ok_ns is None or time_ns > device.last_ok_ns)
+        ):
+            device.last_ok_ns = time_ns
+        self._detail(device, shape, handshake, judgement, rank)
+        if verdict in EXPOSED:
+            label = judgement.profile or OTHER
+            device.expose(time_ns, verdict, service, label, version).observe(
+                time_ns, established, refused_by
+            )
+            if verdict is Verdict.LEGACY:
+                self._series.count(source, device, series_key(service, label, version))
+            self._review(source, device)
+        elif refused_by is not None or device.status is not Status.OK:
+            self._review(source, device)
+
+    def merge(self, other: "Aggregate") -> None:
+        """Add what another aggregate, of another time range or input, has counted.
+
+        Associative and commutative: exactly, while no bound is met; beyond the bound on
+        devices the totals stay exact, and which devices are kept depends on what is told of
+        them alone. ``other`` is left as it is.
+        """
+        if other.now_ns is not None:
+            self.tick(other.now_ns)
+        for service, counts in other._totals.items():
+            mine = self._totals.get(service, [0] * _CELLS)
+            self._totals[service] = [a + b for a, b in zip(mine, counts, strict=True)]
+        bounds = (self._settings.stacks, self._settings.names, self._settings.destinations)
+        devices = dict(self._devices())
+        for address, theirs in other._devices():
+            device = devices.get(address)
+            if device is None:
+                device = devices[address] = Device(theirs.first_ns)
+            device.merge(theirs, *bounds)
+        self.devices_let_go += other.devices_let_go
+        series = self._series.joined(other._series, devices)
+        self._quiet.clear()
+        self._telling.clear()
+        self._series = series
+        self._statuses = dict.fromkeys(Status, 0)
+        self._rows = 0
+        now_ns = self.now_ns or 0
+        for address, device in sorted(devices.items(), key=_by_last_seen):
+            device.status = status(device, now_ns)
+            device.review_ns = review_after(device, now_ns)
+            self._statuses[device.status] += 1
+            self._rows += device.rows()
+            queue = self._telling if _is_telling(device) else self._quiet
+            queue[address] = device
+        while self.device_count > self._settings.devices:
+            self._let_one_go()
+        for address, device in self._devices():
+            self._series.update(address, device)
+
+    def snapshot(self) -> Snapshot:
+        """Return an immutable picture of everything."""
+        for address, device in list(self._devices()):
+            self._review(address, device)
+        devices = sorted(self._devices(), key=_by_address)
+        return Snapshot(
+            now_ns=self.now_ns,
+            hellos=self.hellos,
+            cells=self._cells(),
+            devices=tuple(_device_snapshot(address, device) for address, device in devices),
+            devices_let_go=self.devices_let_go,
+        )
+
+    def figures(self) -> Figures:
+        """Return what the metrics page needs: a walk over few devices, not over all."""
+        self._review_due()
+        series = self._series
+        room = max(0, STACK_SERIES_PER_DEVICE * series.most - len(series))
+        devices = []
+        for address, device, rows in series.devices():
+            listed = _device_series(address, device, rows, 1 + min(room, MOST_STACK_SERIES - 1))
+            room -= max(0, len(listed.stacks) - 1)
+            devices.append(listed)
+        return Figures(
+            cells=self._cells(),
+            statuses=dict(self._statuses),
+            devices=tuple(devices),
+            overflow=dict(series.overflow),
+            departed=dict(series.departed),
+            devices_folded=series.folded,
+            devices_let_go=self.devices_let_go,
+        )
+
+    def _device(self, source: bytes, time_ns: int) -> Device:
+        device = self._quiet.get(source)
+        if device is not None:
+            self._quiet.move_to_end(source)
+            return device
+        device = self._telling.get(source)
+        if device is not None:
+            self._telling.move_to_end(source)
+            return device
+        if self.device_count >= self._settings.devices:
+            self._let_one_go()
+        device = self._quiet[source] = Device(time_ns)
+        self._statuses[Status.UNKNOWN] += 1
+        return device
+
+    def _devices(self) -> Iterator[tuple[bytes, Device]]:
+        yield from self._quiet.items()
+        yield from self._telling.items()
+
+    def _let_one_go(self) -> None:
+        """Forget the least telling device: of the quiet ones, else of all, the stalest."""
+        address, device = (self._quiet or self._telling).popitem(last=False)
+        self.devices_let_go += 1
+        self._rows -= device.rows()
+        self._statuses[device.status] -= 1
+        self._series.leave(address)
+
+    def _detail(
+        self, device: Device, shape: Shape, handshake: Handshake, judgement: Judgement, rank: int
+    ) -> None:
+        """Count the hello's stack, destination and server name, as far as there is room."""
+        settings, flow = self._settings, handshake.flow
+        has_room = self._rows < self._most_rows
+        evidence = (handshake.time_ns, handshake.path or "", handshake.frame)
+        stack = device.stack(shape.key)
+        if stack is None:
+            before = device.rows()
+            most = settings.stacks if has_room else max(1, len(device.stacks))
+            stack = device.place(Stack(shape, evidence), most)
+            self._rows += device.rows() - before
+        stack.observe(evidence, rank, judgement.service, handshake.outcome)
+
+        name = handshake.hello.server_name
+        if name is not None:
+            name = name[:LONGEST_NAME]
+            names = device.names
+            most = settings.names if has_room else max(1, len(names))
+            self._rows += tally(names, device.name_counts, name, 1, most)
+        if stack.shape is not None:
+            key = destination_key(
+                self._label(judgement.profile), flow.destination, flow.destination_port, name
+            )
+            keys = stack.destinations
+            most = settings.destinations if has_room else max(1, len(keys))
+            self._rows += tally(keys, stack.destination_counts, key, 1, most)
+
+    def _label(self, profile: str | None) -> bytes:
+        label = self._labels.get(profile)
+        if label is None:
+            label = self._labels[profile] = (profile or OTHER).encode()
+        return label
+
+    def _shape(self, hello: ClientHello) -> Shape:
+        wire = _shape_octets(hello)
+        shape = self._shapes.get(wire)
+        if shape is None:
+            if len(self._shapes) >= MOST_SHAPES:
+                self._shapes.clear()
+            shape = self._shapes[wire] = make_shape(hello)
+        return shape
+
+    def _review(self, address: bytes, device: Device) -> None:
+        """Bring status, queue and series of one device up to date."""
+        now_ns = self.now_ns or 0
+        is_now = status(device, now_ns)
+        if is_now is not device.status:
+            self._statuses[device.status] -= 1
+            self._statuses[is_now] += 1
+            device.status = is_now
+        device.review_ns = review_after(device, now_ns)
+        wrong, right = self._telling, self._quiet
+        if _is_telling(device):
+            wrong, right = right, wrong
+        if wrong.pop(address, None) is not None:
+            right[address] = device
+        self._series.update(address, device)
+
+    def _review_due(self) -> None:
+        """Review the devices whose status time alone may have changed."""
+        now_ns = self.now_ns or 0
+        due = []
+        for address, device in self._quiet.items():
+            if now_ns - device.last_ns < SILENT_AFTER_NS:
+                break
+            if device.status is not Status.SILENT:
+                due.append((address, device))
+        due += [(a, d) for a, d in self._telling.items() if d.review_ns <= now_ns]
+        for address, device in due:
+            self._review(address, device)
+
+    def _cells(self) -> tuple[Cell, ...]:
+        cells = []
+        for service, counts in sorted(self._totals.items()):
+            for index, hellos in enumerate(counts):
+                if hellos:
+                    version, rest = divmod(index, _PER_VERSION)
+                    rank, outcome = divmod(rest, len(OUTCOMES))
+                    cells.append(
+                        Cell(service, VERSIONS[version], VERDICTS[rank], OUTCOMES[outcome], hellos)
+                    )
+        return tuple(cells)
+
+
+class Series:
+    """Which devices have series of their own on the metrics page, and the legacy hellos of all.
+
+    Every legacy hello is counted in one place: its device's series, ``overflow`` where there
+    was no room for one, or ``departed`` once the device has left. So the three sum to all
+    legacy hellos, and none of them but a leaving device's series ever goes back.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.overflow: dict[str, int] = {}
+        self.departed: dict[str, int] = {}
+        self.folded = 0
+        """Devices with legacy hellos in ``overflow`` and no series of their own."""
+        self.most = most
+        self._held = 0
+        self._legacy: dict[bytes, tuple[Device, dict[str, int]]] = {}
+        self._others: dict[bytes, Device] = {}
+        """Devices that need action and have sent no legacy hello: these make room first."""
+
+    def count(self, address: bytes, device: Device, key: str, hellos: int = 1) -> None:
+        """Count legacy hellos of a device."""
+        entry = self._legacy.get(address)
+        if entry is None and self._has_room_for(address):
+            entry = self._legacy[address] = (device, {})
+            if device.is_folded:
+                device.is_folded = False
+                self.folded -= 1
+        if entry is None:
+            if not device.is_folded:
+                device.is_folded = True
+                self.folded += 1
+            self.overflow[key] = self.overflow.get(key, 0) + hellos
+            return
+        rows = entry[1]
+        if key in rows:
+            rows[key] += hellos
+        elif self._held < SERIES_PER_DEVICE * self.most:
+            rows[key] = hellos
+            self._held += 1
+        else:
+            self.overflow[key] = self.overflow.get(key, 0) + hellos
+
+    def update(self, address: bytes, device: Device) -> None:
+        """Give a device that needs action its place if there is room; let the others leave."""
+        if device.status not in NEEDS_ACTION:
+            self.leave(address)
+        elif address not in self._legacy and len(self) < self.most and not device.is_folded:
+            self._others[address] = device
+
+    def leave(self, address: bytes) -> None:
+        """Take a device's series away; its hellos move to ``departed``."""
+        self._others.pop(address, None)
+        entry = self._legacy.pop(address, None)
+        if entry is not None:
+            self._held -= len(entry[1])
+            _add(self.departed, entry[1])
+
+    def devices(self) -> Iterator[tuple[bytes, Device, dict[str, int]]]:
+        """Yield address, device and legacy hellos of every device with series of its own."""
+        for address, (device, rows) in self._legacy.items():
+            yield address, device, rows
+        for address, device in self._others.items():
+            yield address, device, {}
+
+    def joined(self, other: "Series", devices: Mapping[bytes, Device]) -> "Series":
+        """Return both as one; ``devices`` are the merged devices.
+
+        Those that sent legacy hellos first get their series, as far as there is room.
+        """
+        series = Series(self.most)
+        rows: dict[bytes, dict[str, int]] = {}
+        for part in (self, other):
+            _add(series.overflow, part.overflow)
+            _add(series.departed, part.departed)
+            for address, _, counts in part.devices():
+                if counts:
+                    _add(rows.setdefault(address, {}), counts)
+        series.folded = self.folded + other.folded
+        for address in sorted(rows, key=lambda a: (devices[a].first_ns, a)):
+            for key, hellos in sorted(rows[address].items()):
+                series.count(address, devices[address], key, hellos)
+        return series
+
+    def __len__(self) -> int:
+        """Return how many devices have series of their own."""
+        return len(self._legacy) + len(self._others)
+
+    def _has_room_for(self, address: bytes) -> bool:
+        if self._others.pop(address, None) is not None or len(self) < self.most:
+            return True
+        if not self._others:
+            return False
+        del self._others[next(iter(self._others))]
+        return True
+
+
+def series_key(service: str, label: str, version: int | None) -> str:
+    """Return the words of a legacy series as one."""
+    return f"{service} {label} {version}"
+
+
+def read_series_key(key: str) -> tuple[str, str, int]:
+    """Return service, destination and version of a legacy series."""
+    service, label, version = key.split(" ")
+    return service, label, int(version)
+
+
+def make_shape(hello: ClientHello) -> Shape:
+    """Return the shape of a hello."""
+    versions = hello.versions
+    top = hello.max_offered
+    code = fingerprint.ja4(hello) if hello.complete and hello.hello_format == "tls" else None
+    words = [code or (hello.hello_format if hello.complete else "cut")]
+    words.append("none" if hello.record_version is None else f"{hello.record_version:04x}")
+    words.append(f"{hello.legacy_version:04x}")
+    if versions is not None:
+        told = ".".join([f"{version:04x}" for version in versions])
+        if len(versions) > MOST_VERSIONS:
+            told = blake2b(told.encode(), digest_size=16).hexdigest()
+        words.append(told)
+    is_legacy = top is not None and top < TLS_1_2
+    return Shape(
+        key=f"{0 if is_legacy else 1}{'_'.join(words)}",
+        ja4=code,
+        max_offered=top,
+        record_version=hello.record_version,
+        legacy_version=hello.legacy_version,
+        versions=versions,
+        hello_format=hello.hello_format,
+        complete=hello.complete,
+    )
+
+
+def _shape_octets(hello: ClientHello) -> bytes:
+    """Return octets that are equal only for hellos of equal shape."""
+    suites, extensions = _octets(hello.suites), _octets(hello.extensions)
+    versions, algorithms = _octets(hello.supported_versions), _octets(hello.signature_algorithms)
+    alpn = hello.alpn
+    flags = (
+        (hello.complete)
+        | (hello.hello_format == "tls") << 1
+        | (hello.server_name is not None) << 2
+        | (hello.suites is not None) << 3
+        | (hello.extensions is not None) << 4
+        | (hello.supported_versions is not None) << 5
+        | (hello.signature_algorithms is not None) << 6
+        | (alpn is not None) << 7
+    )
+    octets = b"%d %d %d %d %d %d %b%b%b%b%b" % (
+        flags,
+        -1 if hello.record_version is None else hello.record_version,
+        hello.legacy_version,
+        len(suites),
+        len(extensions),
+        len(versions),
+        suites,
+        extensions,
+        versions,
+        algorithms,
+        b"\0".join(alpn) if alpn else b"",
+    )
+    # Long ones are not worth their memory; a digest tells them apart as well.
+    return octets if len(octets) <= LONGEST_SHAPE else blake2b(octets).digest()
+
+
+def _octets(codes: tuple[int, ...] | None) -> bytes:
+    return b"" if codes is None else array("H", codes).tobytes()
+
+
+def _is_telling(device: Device) -> bool:
+    return bool(device.exposures) or device.status is Status.REFUSED
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for key, count in more.items():
+        counts[key] = counts.get(key, 0) + count
+
+
+def _by_last_seen(item: tuple[bytes, Device]) -> tuple[int, bytes]:
+    return item[1].last_ns, item[0]
+
+
+def _by_address(item: tuple[bytes, Device]) -> tuple[int, bytes]:
+    return len(item[0]), item[0]
+
+
+def _device_series(
+    address: bytes, device: Device, rows: Mapping[str, int], most_stacks: int
+) -> DeviceSeries:
+    legacy = [e for e in (device.exposures or {}).values() if e.verdict is Verdict.LEGACY]
+    stacks = sorted(device.stacks, key=lambda stack: (-stack.rank, stack.key))[:most_stacks]
+    return DeviceSeries(
+        address=address,
+        mac=device.mac,
+        status=device.status,
+        stacks=tuple(
+            (stack.shape.id, stack.shape.max_offered, VERDICTS[stack.rank])
+            for stack in stacks
+            if stack.shape is not None
+        ),
+        first_legacy_ns=min((e.first_ns for e in legacy), default=None),
+        last_legacy_ns=max((e.last_ns for e in legacy), default=None),
+        first_refused_ns=device.first_refused_ns,
+        last_ok_ns=device.last_ok_ns,
+        legacy=dict(rows),
+    )
+
+
+def _device_snapshot(address: bytes, device: Device) -> DeviceSnapshot:
+    kept = sorted(device.stacks, key=lambda stack: (stack.first, stack.key))
+    stacks = [*kept, *([] if device.rest is None else [device.rest])]
+    exposures = sorted((device.exposures or {}).items())
+    names = sorted(zip(device.names, device.name_counts, strict=True), key=lambda n: (-n[1], n[0]))
+    index = OUTCOME_INDEX[Outcome.ESTABLISHED]
+    return DeviceSnapshot(
+        address=address,
+        mac=device.mac,
+        status=device.status,
+        hellos=device.hellos,
+        first_ns=device.first_ns,
+        last_ns=device.last_ns,
+        established_ns=device.established_ns,
+        last_ok_ns=device.last_ok_ns,
+        first_refused_ns=device.first_refused_ns,
+        refused_ns=device.refused_ns,
+        refused_by=device.refused_by,
+        is_failing=device.is_failing,
+        established=sum(stack.outcomes[index] for stack in stacks),
+        stacks=tuple(_stack_snapshot(stack) for stack in stacks),
+        exposures=tuple(
+            ExposureSnapshot(
+                verdict=exposure.verdict,
+                service=exposure.service,
+                destination=exposure.destination,
+                version=exposure.version,
+                hellos=exposure.hellos,
+                first_ns=exposure.first_ns,
+                last_ns=exposure.last_ns,
+                is_failing=exposure.is_failing,
+                refused_by=exposure.refused_by,
+            )
+            for _, exposure in exposures
+        ),
+        names=tuple(names),
+    )
+
+
+def _stack_snapshot(stack: Stack) -> StackSnapshot:
+    destinations = []
+    for key, hellos in zip(stack.destinations, stack.destination_counts, strict=True):
+        label, address, port, name = read_destination(key)
+        destinations.append(DestinationSnapshot(address, port, name, label, hellos))
+    return StackSnapshot(
+        shape=stack.shape,
+        verdict=VERDICTS[stack.rank],
+        services=tuple(sorted(w for w in SERVICE_WORDS if stack.services & SERVICE_BIT[w])),
+        hellos=stack.hellos,
+        outcomes={
+            outcome.value: count
+            for outcome, count in zip(OUTCOMES, stack.outcomes, strict=True)
+            if count
+        },
+        first=stack.first,
+        last=stack.last,
+        destinations=tuple(sorted(destinations, key=_by_place)),
+        other_hellos=stack.hellos - sum(stack.destination_counts),
+    )
+
+
+def _by_place(destination: DestinationSnapshot) -> tuple[int, bytes, int, bytes]:
+    address = destination.address
+    return len(address), address, destination.port, destination.name or b""

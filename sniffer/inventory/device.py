@@ -1,0 +1,476 @@
+"""What is remembered of one device, and where it stands.
+
+A device is a source address that sent hellos. Of each it is remembered which stacks (hello
+shapes) it showed, to which destinations, how its handshakes ended, and, apart from that, its
+*exposures*: hellos that a provider does not, or may not, take, by service and destination.
+
+Everything here merges: what two captures tell of one device joins to what one capture of
+both would have told. Counts are sums, times are minima and maxima, and of what is bounded the
+lowest keys are kept, so that neither the order of hellos nor of merges matters.
+"""
+
+from bisect import bisect_left, insort
+from typing import Self
+
+from msgspec import Struct
+
+from sniffer.event import Outcome, Status, Verdict
+
+DAY_NS = 86_400 * 1_000_000_000
+
+FIXED_AFTER_NS = 7 * DAY_NS
+"""How long no old hello may come, at least, before a device counts as fixed."""
+IMPROVING_AFTER_NS = DAY_NS
+SILENT_AFTER_NS = 35 * DAY_NS
+REVIEW_NS = 3600 * 1_000_000_000
+RHYTHMS = 3
+"""A device that speaks rarely must be quiet for so many of its usual pauses."""
+PROOFS = 5
+"""Established handshakes with the same service that prove a device fixed."""
+
+VERDICTS = (
+    Verdict.UNKNOWN,
+    Verdict.OK,
+    Verdict.FALLBACK,
+    Verdict.AT_RISK,
+    Verdict.INCOMPATIBLE,
+    Verdict.LEGACY,
+)
+"""From the least to the most telling; a stack is called by the most telling one it got."""
+OUTCOMES = tuple(Outcome)
+SERVICE_WORDS = ("imaps", "pop3s", "smtps", "imap", "pop3", "smtp", "submission", "tls")
+
+VERDICT_RANK = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
+OUTCOME_INDEX = {outcome: index for index, outcome in enumerate(OUTCOMES)}
+SERVICE_BIT = {word: 1 << index for index, word in enumerate(SERVICE_WORDS)}
+
+EXPOSED = frozenset((Verdict.LEGACY, Verdict.INCOMPATIBLE, Verdict.AT_RISK))
+NEEDS_ACTION = frozenset(
+    (Status.LEGACY, Status.REFUSED, Status.INCOMPATIBLE, Status.AT_RISK, Status.IMPROVING)
+)
+"""Statuses that somebody has to look at."""
+
+OTHER = "other"
+"""The destination word where no profile has a name for it."""
+
+LONGEST_NAME = 255
+"""Octets kept of a server name."""
+
+Evidence = tuple[int, str, int]
+"""Time in nanoseconds, path ("" live) and frame of one hello; the earlier sorts first."""
+
+
+class Shape(Struct, frozen=True):
+    """What tells one stack from another: the JA4 and the version facts of a hello."""
+
+    key: str
+    """The id, behind a digit that sorts stacks below TLS 1.2 first."""
+    ja4: str | None
+    max_offered: int | None
+    record_version: int | None
+    legacy_version: int
+    versions: tuple[int, ...] | None
+    hello_format: str
+    complete: bool
+
+    @property
+    def id(self) -> str:
+        """The stack's name: its JA4, if it has one, and its version facts in hexadecimal."""
+        return self.key[1:]
+
+
+class Trail:
+    """When handshakes of one kind were seen, and how the decided ones ended."""
+
+    __slots__ = (
+        "established_ns",
+        "first_ns",
+        "first_refused_ns",
+        "hellos",
+        "last_ns",
+        "refused_before_ns",
+        "refused_by",
+        "refused_ns",
+    )
+
+    def __init__(self, time_ns: int) -> None:
+        self.hellos = 0
+        self.first_ns = time_ns
+        self.last_ns = time_ns
+        self.established_ns: int | None = None
+        """The newest one that was established."""
+        self.first_refused_ns: int | None = None
+        self.refused_before_ns: int | None = None
+        """The newest refusal but one."""
+        self.refused_ns: int | None = None
+        self.refused_by: str | None = None
+        """Who made the newest refusal."""
+
+    def observe(self, time_ns: int, established: bool, refused_by: str | None) -> None:
+        """Count one handshake."""
+        self.hellos += 1
+        if time_ns > self.last_ns:
+            self.last_ns = time_ns
+        elif time_ns < self.first_ns:
+            self.first_ns = time_ns
+        if established:
+            if self.established_ns is None or time_ns > self.established_ns:
+                self.established_ns = time_ns
+        elif refused_by is not None:
+            self._refuse(time_ns, refused_by)
+            self.first_refused_ns = _earlier(self.first_refused_ns, time_ns)
+
+    def merge_trail(self, other: "Trail") -> None:
+        """Add what another capture saw of the same kind."""
+        self.hellos += other.hellos
+        self.first_ns = min(self.first_ns, other.first_ns)
+        self.last_ns = max(self.last_ns, other.last_ns)
+        self.established_ns = _later(self.established_ns, other.established_ns)
+        self.first_refused_ns = _earlier(self.first_refused_ns, other.first_refused_ns)
+        if other.refused_before_ns is not None:
+            self._refuse(other.refused_before_ns, "")
+        if other.refused_ns is not None:
+            self._refuse(other.refused_ns, other.refused_by or "")
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the newest handshakes were refused.
+
+        Where one had been established before, a single refusal may be chance: two are asked.
+        """
+        if self.refused_ns is None:
+            return False
+        if self.established_ns is None:
+            return True
+        return self.refused_before_ns is not None and self.refused_before_ns > self.established_ns
+
+    def _refuse(self, time_ns: int, refused_by: str) -> None:
+        newest = self.refused_ns
+        if newest is None or time_ns > newest:
+            self.refused_before_ns, self.refused_ns = newest, time_ns
+            self.refused_by = refused_by
+            return
+        if time_ns == newest and refused_by > (self.refused_by or ""):
+            self.refused_by = refused_by
+        self.refused_before_ns = _later(self.refused_before_ns, time_ns)
+
+
+class Exposure(Trail):
+    """Hellos of one device that a destination does not, or may not, take."""
+
+    __slots__ = ("destination", "service", "verdict", "version")
+
+    def __init__(
+        self, time_ns: int, verdict: Verdict, service: str, destination: str, version: int | None
+    ) -> None:
+        super().__init__(time_ns)
+        self.verdict = verdict
+        self.service = service
+        self.destination = destination
+        """The profile's name, or "other"."""
+        self.version = version
+
+
+class Stack:
+    """One hello shape of a device: how often, to where, and with what end."""
+
+    __slots__ = (
+        "destination_counts",
+        "destinations",
+        "first",
+        "hellos",
+        "last",
+        "outcomes",
+        "rank",
+        "services",
+        "shape",
+    )
+
+    def __init__(self, shape: Shape | None, evidence: Evidence) -> None:
+        self.shape = shape
+        """None: several shapes that found no room."""
+        self.hellos = 0
+        self.rank = 0
+        """Of the most telling verdict, in VERDICTS."""
+        self.services = 0
+        self.outcomes = [0] * len(OUTCOMES)
+        self.first = evidence
+        self.last = evidence
+        self.destinations: list[bytes] = []
+        """Sorted; see ``destination_key``."""
+        self.destination_counts: list[int] = []
+
+    @property
+    def key(self) -> str:
+        """What stacks are sorted by."""
+        return "" if self.shape is None else self.shape.key
+
+    def observe(self, evidence: Evidence, rank: int, service: str, outcome: Outcome) -> None:
+        """Count one hello of this shape."""
+        self.hellos += 1
+        if rank > self.rank:
+            self.rank = rank
+        self.services |= SERVICE_BIT[service]
+        self.outcomes[OUTCOME_INDEX[outcome]] += 1
+        if evidence > self.last:
+            self.last = evidence
+        elif evidence < self.first:
+            self.first = evidence
+
+    def merge(self, other: Self, most_destinations: int) -> None:
+        """Add what another capture saw of the same shape."""
+        self.hellos += other.hellos
+        self.rank = max(self.rank, other.rank)
+        self.services |= other.services
+        self.outcomes = [a + b for a, b in zip(self.outcomes, other.outcomes, strict=True)]
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+        for key, count in zip(other.destinations, other.destination_counts, strict=True):
+            tally(self.destinations, self.destination_counts, key, count, most_destinations)
+
+
+class Device(Trail):
+    """One source address: its stacks, the names it called, and its exposures."""
+
+    __slots__ = (
+        "exposures",
+        "is_folded",
+        "last_ok_ns",
+        "mac",
+        "mac_ns",
+        "name_counts",
+        "names",
+        "rest",
+        "review_ns",
+        "stacks",
+        "status",
+    )
+
+    def __init__(self, time_ns: int) -> None:
+        super().__init__(time_ns)
+        self.mac: bytes | None = None
+        self.mac_ns = time_ns
+        self.stacks: list[Stack] = []
+        """Sorted by key: those below TLS 1.2 first."""
+        self.rest: Stack | None = None
+        """The sum of the stacks that found no room."""
+        self.names: list[bytes] = []
+        """Server names, sorted."""
+        self.name_counts: list[int] = []
+        self.exposures: dict[str, Exposure] | None = None
+        self.last_ok_ns: int | None = None
+        """The newest established handshake that is ok by its verdict."""
+        self.status = Status.UNKNOWN
+        """As of the last review; the aggregate keeps it up to date."""
+        self.review_ns = 0
+        """When to look again whether time alone has changed the status."""
+        self.is_folded = False
+        """Some of its legacy hellos are counted under ``__overflow__``."""
+
+    def rows(self) -> int:
+        """Return how many pieces of detail are held."""
+        return len(self.names) + sum(1 + len(stack.destinations) for stack in self.stacks)
+
+    def stack(self, key: str) -> Stack | None:
+        """Return the stack of a key, if it is kept."""
+        for stack in self.stacks:
+            if stack.shape is not None and stack.shape.key == key:
+                return stack
+        return None
+
+    def place(self, stack: Stack, most: int) -> Stack:
+        """Take in a stack of a new shape; return it, or the rest if there is no room for it.
+
+        Of more than ``most`` the one with the highest key goes to the rest.
+        """
+        if len(self.stacks) < most or stack.key < self.stacks[-1].key:
+            insort(self.stacks, stack, key=_stack_key)
+            if len(self.stacks) > most:
+                self._fold(self.stacks.pop())
+            return stack
+        if self.rest is None:
+            self.rest = Stack(None, stack.first)
+        return self.rest
+
+    def _fold(self, stack: Stack) -> None:
+        if self.rest is None:
+            self.rest = Stack(None, stack.first)
+        self.rest.merge(stack, 0)
+
+    def expose(
+        self, time_ns: int, verdict: Verdict, service: str, destination: str, version: int | None
+    ) -> Exposure:
+        """Return the exposure of one kind, made if it is the first of it."""
+        if self.exposures is None:
+            self.exposures = {}
+        key = exposure_key(verdict, service, destination, version)
+        exposure = self.exposures.get(key)
+        if exposure is None:
+            exposure = Exposure(time_ns, verdict, service, destination, version)
+            self.exposures[key] = exposure
+        return exposure
+
+    def merge(self, other: Self, most_stacks: int, most_names: int, most_destinations: int) -> None:
+        """Add what another capture saw of the same device."""
+        self.merge_trail(other)
+        if other.mac is not None:
+            mine = (self.mac_ns, self.mac) if self.mac is not None else None
+            if mine is None or (other.mac_ns, other.mac) > mine:
+                self.mac, self.mac_ns = other.mac, other.mac_ns
+        self.last_ok_ns = _later(self.last_ok_ns, other.last_ok_ns)
+        if other.rest is not None:
+            self._fold(other.rest)
+        for stack in other.stacks:
+            place = self.stack(stack.key) or self.place(
+                Stack(stack.shape, stack.first), most_stacks
+            )
+            place.merge(stack, most_destinations if place.shape is not None else 0)
+        for name, count in zip(other.names, other.name_counts, strict=True):
+            tally(self.names, self.name_counts, name, count, most_names)
+        for exposure in (other.exposures or {}).values():
+            self.expose(
+                exposure.first_ns,
+                exposure.verdict,
+                exposure.service,
+                exposure.destination,
+                exposure.version,
+            ).merge_trail(exposure)
+
+
+def destination_key(label: bytes, address: bytes, port: int, name: bytes | None) -> bytes:
+    """Return the octets that stand for a destination; named providers sort first.
+
+    ``label`` is the profile's name, or b"other".
+    """
+    return b"%c%b\0%c%b%c%c%b" % (
+        label == b"other",
+        label,
+        len(address),
+        address,
+        port >> 8,
+        port & 0xFF,
+        name or b"",
+    )
+
+
+def read_destination(key: bytes) -> tuple[str, bytes, int, bytes | None]:
+    """Return label, address, port and server name of a destination's key."""
+    label, _, rest = key[1:].partition(b"\0")
+    end = 1 + rest[0]
+    port = rest[end] << 8 | rest[end + 1]
+    return label.decode(), rest[1:end], port, rest[end + 2 :] or None
+
+
+def exposure_key(verdict: str, service: str, destination: str, version: int | None) -> str:
+    """Return the words of an exposure as one."""
+    return f"{verdict} {service} {destination} {version}"
+
+
+def tally(keys: list[bytes], counts: list[int], key: bytes, count: int, most: int) -> int:
+    """Count under one of at most ``most`` sorted keys; return how many keys were added.
+
+    The lowest keys stay. A key that is among the lowest of all is among the lowest of any
+    part, so what is kept, and its count, do not depend on the order of counting.
+    """
+    at = bisect_left(keys, key)
+    if at < len(keys) and keys[at] == key:
+        counts[at] += count
+        return 0
+    if at >= most:
+        return 0
+    keys.insert(at, key)
+    counts.insert(at, count)
+    if len(keys) <= most:
+        return 1
+    keys.pop()
+    counts.pop()
+    return 0
+
+
+def status(device: Device, now_ns: int) -> Status:
+    """Return where a device stands at a time, from what one capture can tell.
+
+    Days are days of frame time. A refused device is called so even if it offers old TLS:
+    that it has no mail is the more urgent news.
+    """
+    if now_ns - device.last_ns >= SILENT_AFTER_NS:
+        return Status.SILENT
+    if device.is_failing:
+        return Status.REFUSED
+    exposures = device.exposures.values() if device.exposures else ()
+    legacy = [exposure for exposure in exposures if exposure.verdict is Verdict.LEGACY]
+    if legacy:
+        last_ns = max(exposure.last_ns for exposure in legacy)
+        quiet_ns = now_ns - last_ns
+        if quiet_ns < IMPROVING_AFTER_NS or device.last_ok_ns is None:
+            return Status.LEGACY
+        pause_ns = RHYTHMS * _rhythm_ns(legacy)
+        if quiet_ns >= max(FIXED_AFTER_NS, pause_ns) and _is_proven(device, legacy, last_ns):
+            return _without_legacy(device)
+        if quiet_ns >= max(IMPROVING_AFTER_NS, pause_ns) and device.last_ok_ns > last_ns:
+            return Status.IMPROVING
+        return Status.LEGACY
+    return _without_legacy(device)
+
+
+def review_after(device: Device, now_ns: int) -> int:
+    """Return when to look again whether time alone has changed a device's status."""
+    if device.exposures and device.status is not Status.SILENT:
+        return max(device.last_ns + IMPROVING_AFTER_NS, now_ns + REVIEW_NS)
+    return device.last_ns + SILENT_AFTER_NS
+
+
+def _without_legacy(device: Device) -> Status:
+    exposures = device.exposures or {}
+    verdicts = {exposure.verdict for exposure in exposures.values()}
+    if Verdict.INCOMPATIBLE in verdicts:
+        return Status.INCOMPATIBLE
+    if Verdict.AT_RISK in verdicts:
+        return Status.AT_RISK
+    if Verdict.LEGACY in verdicts:
+        return Status.FIXED
+    ranks = [stack.rank for stack in device.stacks]
+    if device.rest is not None:
+        ranks.append(device.rest.rank)
+    return Status.OK if max(ranks, default=0) else Status.UNKNOWN
+
+
+def _rhythm_ns(legacy: list[Exposure]) -> int:
+    """Return the mean pause between old hellos; 0 if there was one only."""
+    hellos = sum(exposure.hellos for exposure in legacy)
+    if hellos < 2:
+        return 0
+    first_ns = min(exposure.first_ns for exposure in legacy)
+    last_ns = max(exposure.last_ns for exposure in legacy)
+    return (last_ns - first_ns) // (hellos - 1)
+
+
+def _is_proven(device: Device, legacy: list[Exposure], last_ns: int) -> bool:
+    """Tell whether each service that got old hellos has got enough good handshakes since.
+
+    Only stacks first seen after the last old hello count: one that was there before may be
+    another program, and says nothing about this one.
+    """
+    wanted = {exposure.service for exposure in legacy}
+    established = OUTCOME_INDEX[Outcome.ESTABLISHED]
+    good = [s for s in device.stacks if VERDICTS[s.rank] is Verdict.OK and s.first[0] > last_ns]
+    return all(
+        sum(s.outcomes[established] for s in good if s.services & SERVICE_BIT[service]) >= PROOFS
+        for service in wanted
+    )
+
+
+def _stack_key(stack: Stack) -> str:
+    return stack.key
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
