@@ -18,6 +18,7 @@ class Ladders:
     """The offers of every client to every address and port, of the last 30 seconds."""
 
     def __init__(self, window_ns: int = WINDOW_NS, most: int = MOST_LADDERS) -> None:
+        """Remember ``most`` pairs of client and destination, each for ``window_ns``."""
         self._window_ns = window_ns
         self._most = most
         # Per pair the newest time of each version: six entries at most. The pair whose last
@@ -27,6 +28,7 @@ class Ladders:
         """Pairs let go for want of room, before their 30 seconds were over."""
 
     def __len__(self) -> int:
+        """Tell how many pairs are remembered."""
         return len(self._offers)
 
     def offer(self, key: bytes, version: int, now_ns: int) -> bool:

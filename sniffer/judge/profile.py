@@ -8,7 +8,7 @@ What a file leaves out is unknown, and what is unknown never counts against a he
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -18,23 +18,23 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, ValidationError, convert, field
 
-from parsers.tls.facts import SSL_2_0, SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3, is_grease
+from parsers.tls.facts import is_grease
+from parsers.tls.names import VERSIONS
 from sniffer.config import OTHER_SERVICE, SERVICES
 from sniffer.errors import ConfigError
 from sniffer.event import DestinationBasis, Reason, Verdict
 
-VERSION_CODES = {
-    "SSL 2.0": SSL_2_0,
-    "SSL 3.0": SSL_3_0,
-    "TLS 1.0": TLS_1_0,
-    "TLS 1.1": TLS_1_1,
-    "TLS 1.2": TLS_1_2,
-    "TLS 1.3": TLS_1_3,
-}
+VERSION_CODES = {word: code for code, word in VERSIONS.items()}
 """The contract's words for versions, as profile files write them."""
 
 LONGEST_NAME = 253
 """A longer server name is no host name (RFC 1035 section 2.3.4), so it names no profile."""
+
+UNKNOWN_OR_MISSING = {
+    "Object contains unknown field": "there is no such key",
+    "Object missing required field": "is missing",
+}
+"""Beginnings of what msgspec says of a whole table, and the same said of its key."""
 
 VersionName = Literal["SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
 Text = Annotated[str, Meta(min_length=1)]
@@ -207,9 +207,10 @@ def load_profiles(paths: Iterable[Path] = ()) -> dict[str, Profile]:
 
     Raises ConfigError with file and key.
     """
-    shipped = [f for f in files("sniffer.judge").joinpath("profiles").iterdir() if is_toml(f)]
+    folder = files("sniffer.judge").joinpath("profiles")
+    shipped = (file for file in folder.iterdir() if file.name.endswith(".toml"))
     profiles: dict[str, Profile] = {}
-    for path in (*sorted(shipped, key=lambda f: f.name), *paths):
+    for path in (*sorted(shipped, key=lambda file: file.name.removesuffix(".toml")), *paths):
         profile = read_profile(path)
         # Taken out first, so that a replacement also takes its place in the order.
         profiles.pop(profile.name, None)
@@ -242,21 +243,26 @@ def read_profile(path: Path | Traversable) -> Profile:
     try:
         profile = convert(table, Profile)
     except ValidationError as error:
-        why, _, key = str(error).partition(" - at `$")
-        raise ConfigError(str(path), key.rstrip("`").removeprefix("."), why) from None
+        raise ConfigError(str(path), *key_and_reason(str(error))) from None
     for key, why in mistakes(profile):
         raise ConfigError(str(path), key, why)
     return profile
 
 
-def is_toml(file: Traversable) -> bool:
-    """Tell whether a file of the package is a profile."""
-    return file.name.endswith(".toml")
+def key_and_reason(message: str) -> tuple[str, str]:
+    """Return key and reason of what msgspec says: ``REASON - at `$.KEY```."""
+    why, _, key = message.partition(" - at `$")
+    key = key.rstrip("`").removeprefix(".")
+    for beginning, reason in UNKNOWN_OR_MISSING.items():
+        if why.startswith(beginning):
+            field_name = why.removeprefix(beginning).strip(" `")
+            return ".".join(part for part in (key, field_name) if part), reason
+    return key, why
 
 
 def mistakes(profile: Profile) -> Iterator[tuple[str, str]]:
     """Yield key and reason of what the types alone do not rule out."""
-    words = {*SERVICES.values(), OTHER_SERVICE}
+    words = (*SERVICES.values(), OTHER_SERVICE)
     claimed: set[str] = set()
     for i, entry in enumerate(profile.accept_entries):
         where = f"accepts[{i}]"
@@ -283,8 +289,8 @@ def mistakes(profile: Profile) -> Iterator[tuple[str, str]]:
     if profile.names is not None:
         for key in ("hosts", "hosts_exclude"):
             for i, pattern in enumerate(getattr(profile.names, key)):
-                if not pattern.isascii() or "*" in pattern[1:] or pattern == "*":
-                    why = f"{pattern!r} is no host name: ASCII, one * and only as its beginning"
+                if "*" in pattern[1:] or normal_name(pattern.encode()) in (b"", b"*"):
+                    why = f"{pattern!r} is no ASCII host name, nor * and the end of one"
                     yield f"names.{key}[{i}]", why
     for i, ranges in enumerate(profile.ranges):
         yield from unknown_services(f"ranges[{i}]", ranges.services, words)
@@ -303,7 +309,7 @@ def mistakes(profile: Profile) -> Iterator[tuple[str, str]]:
 
 
 def unknown_services(
-    where: str, services: Iterable[str], words: Iterable[str]
+    where: str, services: Sequence[str], words: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield the service words that the contract does not have."""
     for service in services:
@@ -331,6 +337,7 @@ class Destinations:
     """
 
     def __init__(self, profiles: Iterable[Profile]) -> None:
+        """Index the names and ranges of profiles, given in the order they were loaded."""
         self._hosts: dict[bytes, Profile] = {}
         self._endings: list[tuple[bytes, Profile]] = []
         self._excluded: list[tuple[bytes, Profile]] = []

@@ -23,14 +23,12 @@ KEY_TRANSPORT = frozenset(c for c, name in SUITES.items() if name.startswith("TL
 
 
 class Judge:
-    """Judges handshakes one after the other, in the order of their time.
-
-    ``forced`` is the profile of ``--profile``: it takes the place of every other one.
-    """
+    """Judges handshakes one after the other, in the order of their time."""
 
     def __init__(
         self, ports: Ports, profiles: Mapping[str, Profile], forced: Profile | None = None
     ) -> None:
+        """Judge by these profiles, or by ``forced`` alone: the one of ``--profile``."""
         self._ports = ports
         self._forced = forced
         self._destinations = Destinations(profiles.values())
@@ -140,6 +138,7 @@ class Codes:
     """One list of a profile, ready to hold offers against; None: not known, so all fits."""
 
     def __init__(self, codes: CodeList | None) -> None:
+        """Take a list over from a profile."""
         self.known = codes is not None
         codes = codes or CodeList(exhaustive=False)
         self.accepted = frozenset(codes.accepted)
@@ -157,6 +156,7 @@ class Rules:
     """What a provider makes of a hello's lists on one service."""
 
     def __init__(self, accepts: Accepts) -> None:
+        """Take the lists over from a profile's entry."""
         self._minimum = accepts.minimum
         self._tls10 = Codes(accepts.suites.tls10)
         self._tls12 = Codes(accepts.suites.tls12)
@@ -175,7 +175,8 @@ class Rules:
         if hello.suites is None:
             return fits
         older, newest = self._suite_lists(hello, top)
-        fits[Reason.SUITES] = best((*older, *newest), hello.suites)
+        if older or newest:
+            fits[Reason.SUITES] = best((*older, *newest), hello.suites)
         if not self._groups.known and not self._signature_algorithms.known:
             return fits
 
@@ -210,8 +211,8 @@ class Rules:
 
 
 def best(lists: Iterable[Codes], offered: Sequence[int]) -> Fit:
-    """Tell how code points fit the most welcoming of some lists; without any they fit."""
-    return max((codes.fit(offered) for codes in lists), default=Fit.GOOD)
+    """Tell how code points fit the most welcoming of some lists."""
+    return max((codes.fit(offered) for codes in lists), default=Fit.REFUSED)
 
 
 def offers_tls12(hello: ClientHello) -> bool:
