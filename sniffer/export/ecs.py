@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from parsers.tls import fingerprint, names
-from parsers.tls.facts import ClientHello, is_grease
+from parsers.tls.facts import is_grease
 from sniffer import event as words
 from sniffer.event import (
     DestinationBasis,
@@ -260,7 +260,7 @@ class HelloWatch(Struct, frozen=True, gc=False, kw_only=True):
     refused_by: Annotated[Side, _said("Who refused it.")] | UnsetType = UNSET
     alert: Alert | UnsetType = UNSET
     session: Session | UnsetType = UNSET
-    frame: Annotated[int, Meta(ge=0, description="Number of the hello's frame, from 1.")]
+    frame: Annotated[int, Meta(ge=1, description="Number of the hello's frame, from 1.")]
     tunnel: Annotated[list[Tunnel], _said("Tunnels, outermost first.")] | UnsetType = UNSET
     flow: Flow
 
@@ -309,7 +309,7 @@ def event(handshake: Handshake, judgement: Judgement) -> Event:
             supported_versions=[names.code_point(v) for v in hello.versions or ()] or UNSET,
             hello_format=hello.hello_format,
             hello_complete=hello.complete,
-            ja4=_ja4(hello),
+            ja4=fingerprint.ja4(hello) or UNSET,
             alpn=[printable(name) for name in hello.alpn or ()] or UNSET,
             fallback_scsv=hello.fallback_scsv,
             starttls=handshake.starttls or UNSET,
@@ -417,14 +417,14 @@ _LEVELS = {1: "warning", 2: "fatal"}
 
 def _tls(handshake: Handshake) -> Tls | UnsetType:
     hello, answer = handshake.hello, handshake.server_hello
-    told_apart = hello.complete and hello.hello_format == "tls"
-    ciphers = [names.suite(code) for code in hello.suites or () if not is_grease(code)]
+    known = names.SUITES.get  # GREASE has no name, so only what has none is asked
+    ciphers = [known(c) or _suite(c) for c in hello.suites or () if known(c) or not is_grease(c)]
     client = Client(
         printable(hello.server_name) if hello.server_name else UNSET,
-        (fingerprint.ja3(hello) or UNSET) if told_apart else UNSET,
+        fingerprint.ja3(hello) or UNSET,
         ciphers or UNSET,
     )
-    known = client.server_name or client.ja3 or client.supported_ciphers
+    offer = client.server_name or client.ja3 or client.supported_ciphers
     version: str | UnsetType = UNSET
     protocol: str | UnsetType = UNSET
     cipher: str | UnsetType = UNSET
@@ -434,19 +434,18 @@ def _tls(handshake: Handshake) -> Tls | UnsetType:
         agreed = answer.negotiated
         version, protocol = names.ECS_VERSIONS.get(agreed) or (names.code_point(agreed), "tls")
         if answer.suite is not None:
-            cipher = names.suite(answer.suite)
+            cipher = _suite(answer.suite)
         if answer.alpn:
             chosen = printable(answer.alpn)
     established = _ESTABLISHED[handshake.outcome]
-    if known is UNSET and version is UNSET and established is UNSET:
+    if offer is UNSET and version is UNSET and established is UNSET:
         return UNSET
-    return Tls(UNSET if known is UNSET else client, version, protocol, cipher, established, chosen)
+    return Tls(UNSET if offer is UNSET else client, version, protocol, cipher, established, chosen)
 
 
-def _ja4(hello: ClientHello) -> str | UnsetType:
-    if hello.complete and hello.hello_format == "tls":
-        return fingerprint.ja4(hello) or UNSET
-    return UNSET
+def _suite(code: int) -> str:
+    # SSL 2.0's own suites have three octets, and no names from IANA.
+    return names.suite(code) if code <= 0xFFFF else f"0x{code:06x}"
 
 
 def _code(number: int | None) -> str | UnsetType:
