@@ -1,9 +1,11 @@
 """Profiles: the file, its mistakes, its dates, and which destination is whose."""
 
+import re
 from datetime import date
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,13 +14,24 @@ from sniffer.config import OTHER_SERVICE, SERVICES
 from sniffer.errors import ConfigError
 from sniffer.event import DestinationBasis
 from sniffer.judge.profile import (
+    Accepts,
+    CodeList,
     Destinations,
+    Expected,
+    Names,
+    Notice,
+    Profile,
+    Ranges,
+    Sample,
+    Suites,
+    Window,
     find_profile,
     load_profiles,
     read_profile,
     unix_seconds,
 )
 
+DOCS = Path(__file__).parents[2] / "docs" / "profiles.md"
 SHIPPED = load_profiles()
 ONLINE, LEGACY, GMAIL = "exchange-online", "exchange-online-legacy", "gmail"
 SNI, ADDRESS = DestinationBasis.SNI, DestinationBasis.ADDRESS
@@ -340,3 +353,31 @@ def test_profile_option_takes_a_name_or_a_file(tmp_path):
         find_profile("gmial", SHIPPED)
     with pytest.raises(ConfigError, match="No such file"):
         find_profile(str(tmp_path / "gone.toml"), SHIPPED)
+
+
+# Its documentation.
+
+DOCUMENTED = (Profile, Names, Ranges, Accepts, Suites, CodeList, Window, Notice, Sample, Expected)
+
+
+def test_every_key_of_the_file_stands_in_the_docs_and_the_reverse():
+    keys = {field.encode_name for struct in DOCUMENTED for field in msgspec.structs.fields(struct)}
+    text = DOCS.read_text().partition("## The file")[2]
+    assert {key for key in keys if f"`{key}`" not in text} == set()
+    first_cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {key for cell in first_cells for key in re.findall("`(.+?)`", cell)} <= keys
+
+
+def test_the_example_of_the_docs_is_a_profile(tmp_path):
+    example = DOCS.read_text().partition("```toml\n")[2].partition("```")[0]
+    profile = read_profile(written(tmp_path, example))
+    destinations = Destinations([profile])
+    assert destinations.choose(b"relay.example.org", bytes(4), "imaps") == (profile, SNI)
+    entry = profile.accepts("imaps")
+    assert entry is not None
+    assert entry.suites.tls13 is None
+
+
+def test_the_docs_name_every_shipped_profile():
+    table = DOCS.read_text().partition("## Which profile")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE) == list(SHIPPED)
