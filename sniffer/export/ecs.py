@@ -381,10 +381,10 @@ def community_id(flow: words.Flow) -> str:
 def identity(handshake: Handshake) -> str:
     """Return ``hellowatch.id``: 128 bits of BLAKE2b, in hex.
 
-    Hashed are, big-endian, the hello's time in whole microseconds since 1970 (8 octets, signed), the length of the
-    source address (1 octet) and the source address, the source port (2 octets), the same
-    three of the destination, and the client random. A microsecond, because what converts
-    captures drops the nanoseconds.
+    Hashed are, big-endian: the hello's time in whole microseconds since 1970 (8 octets,
+    signed); the length of the source address (1 octet), that address and the source port
+    (2 octets); the same three of the destination; the client random. A microsecond, because
+    what converts captures drops the nanoseconds.
     """
     flow = handshake.flow
     told = b"".join(

@@ -6,7 +6,6 @@ JSON escapes it, CSV cells cannot become formulas, the table prints no control c
 """
 
 import csv
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Protocol
 
@@ -90,9 +89,9 @@ CSV_COLUMNS = (
 
 
 class CsvWriter:
-    """One event a row: RFC 4180, UTF-8, a header row, empty where the event has no value.
+    r"""One event a row: RFC 4180, UTF-8, a header row, empty where the event has no value.
 
-    Lists are joined by spaces (a space inside an item is written ``\\x20``), a tunnel is
+    Lists are joined by spaces (a space inside an item is written ``\x20``), a tunnel is
     ``TYPE:ID@OUTER_SOURCE``. A cell that a spreadsheet would take for a formula gets a
     leading apostrophe.
     """
@@ -152,6 +151,16 @@ def defused(text: str) -> str:
 
 def summary_json(summary: Mapping[str, Any]) -> bytes:
     """Return the summary as JSON for reading: the same bytes for the same facts, keys sorted."""
-    return (
-        msgspec.json.format(msgspec.json.encode(summary, order="deterministic"), indent=2) + b"\n"
-    )
+    try:
+        octets = msgspec.json.encode(summary, order="deterministic")
+    except UnicodeEncodeError:  # a path that is no UTF-8
+        octets = msgspec.json.encode(_encodable(summary), order="deterministic")
+    return msgspec.json.format(octets, indent=2) + b"\n"
+
+
+def _encodable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(inner) for inner in value]
+    return one_line(value) if isinstance(value, str) else value

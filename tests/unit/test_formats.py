@@ -1,0 +1,254 @@
+"""What is written of events and summaries: whole, stable, and inert whatever the wire said."""
+
+import csv
+import io
+import json
+from dataclasses import replace as change
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from parsers.tls.facts import Alert, ClientHello, ServerHello
+from sniffer.event import (
+    DestinationBasis,
+    Flow,
+    Handshake,
+    Judgement,
+    Outcome,
+    Reason,
+    Session,
+    Side,
+    Tunnel,
+    Verdict,
+)
+from sniffer.export import ecs, formats
+
+HELLO = ClientHello(
+    "tls",
+    0x0301,
+    0x0303,
+    bytes(range(32)),
+    suites=(0x002F, 0x000A),
+    supported_versions=(0x0301, 0x0302),
+    server_name=b"outlook.office365.com",
+    alpn=(b"imap", b"a b"),
+)
+FLOW = Flow(
+    bytes((10, 0, 0, 7)),
+    50123,
+    bytes((52, 96, 1, 1)),
+    993,
+    mac=bytes.fromhex("3c2af4000050"),
+    vlan=12,
+    tunnels=(Tunnel("vxlan", 77, bytes((192, 0, 2, 1))), Tunnel("gre")),
+)
+FULL = Handshake(
+    1_795_435_200_123_456_789,
+    17,
+    FLOW,
+    HELLO,
+    ServerHello("tls", 0x0301, 0x0301, bytes(32), 0x002F, alpn=b"imap"),
+    Outcome.ALERT,
+    ended_by=Side.SERVER,
+    refused_by=Side.SERVER,
+    alert=Alert(2, 70),
+    alert_sender=Side.SERVER,
+    starttls="imap",
+    session=Session(310, 212, 0.4, Side.SERVER),
+    path="office, main.pcapng",
+)
+JUDGEMENT = Judgement(
+    "imaps",
+    Verdict.LEGACY,
+    (Reason.VERSION, Reason.SUITES),
+    "exchange-online",
+    DestinationBasis.SNI,
+)
+EVENT = ecs.event(FULL, JUDGEMENT)
+BARE = ecs.event(
+    Handshake(0, 1, Flow(bytes(4), 1, bytes(4), 2), ClientHello("sslv2", None, 2, b"")),
+    Judgement("tls", Verdict.UNKNOWN),
+)
+
+HOSTILE = (
+    "nul\x00nul",
+    "\x1b]0;title\x07\x1b[31mred",
+    "</script><img src=x onerror=alert(1)>",
+    "=cmd|' /C calc'!A0",
+    "+1+1",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    'quote" ,\r\nnewline',
+    "right\u202eleft\u2066",
+    "\udcff\udcc3(",
+    "[red]markup[/red] [link=http://x]y[/link] :warning:",
+    "A" * 65_536,
+)
+
+
+def named(name: str) -> ecs.Event:
+    """Return an event in which the wire and the user said ``name`` wherever they could."""
+    octets = name.encode("utf-8", "surrogatepass")
+    hello = change(HELLO, server_name=octets, alpn=(octets, octets))
+    answer = ServerHello("tls", 0x0301, 0x0301, bytes(32), 0x002F, alpn=octets)
+    return ecs.event(replace(FULL, hello=hello, server_hello=answer, path=name), JUDGEMENT)
+
+
+def written(writer: Any, *events: ecs.Event) -> bytes:
+    """Return what a writer makes of events."""
+    out = io.BytesIO()
+    format_ = writer(out)
+    for event in events:
+        format_.write(event)
+    return out.getvalue()
+
+
+def rows(octets: bytes) -> list[dict[str, str]]:
+    """Read CSV as a program does."""
+    return list(csv.DictReader(io.StringIO(octets.decode("utf-8"), newline=""), strict=True))
+
+
+def test_ndjson_is_one_event_a_line() -> None:
+    octets = written(formats.NdjsonWriter, EVENT, BARE)
+    lines = octets.split(b"\n")
+    assert lines[2] == b""
+    assert lines[0] == ecs.encode(FULL, JUDGEMENT)
+    assert json.loads(lines[1])["hellowatch"]["hello_format"] == "sslv2"
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_leave_ndjson_one_printable_line(name: str) -> None:
+    octets = written(formats.NdjsonWriter, named(name))
+    assert octets.count(b"\n") == 1
+    assert octets[:-1].decode("utf-8").isprintable()
+    assert isinstance(json.loads(octets), dict)
+
+
+def test_csv_has_every_value_of_the_event_in_its_column() -> None:
+    row, bare = rows(written(formats.CsvWriter, EVENT, BARE))
+    assert {column: text for column, text in row.items() if text} == {
+        "@timestamp": "2026-11-23T12:00:00.123456Z",
+        "source.ip": "10.0.0.7",
+        "source.port": "50123",
+        "source.mac": "3c:2a:f4:00:00:50",
+        "destination.ip": "52.96.1.1",
+        "destination.port": "993",
+        "network.protocol": "imaps",
+        "network.vlan.id": "12",
+        "network.community_id": "1:0HSHCmx8eUQ0ekoHyhBkUzUJ8sg=",
+        "log.file.path": "office, main.pcapng",
+        "tls.client.server_name": "outlook.office365.com",
+        "tls.client.ja3": EVENT.tls.client.ja3,
+        "tls.client.supported_ciphers": (
+            "TLS_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_3DES_EDE_CBC_SHA"
+        ),
+        "tls.version": "1.0",
+        "tls.version_protocol": "tls",
+        "tls.cipher": "TLS_RSA_WITH_AES_128_CBC_SHA",
+        "tls.established": "false",
+        "tls.next_protocol": "imap",
+        "hellowatch.id": EVENT.hellowatch.id,
+        "hellowatch.max_offered": "TLS 1.1",
+        "hellowatch.record_version": "0x0301",
+        "hellowatch.legacy_version": "0x0303",
+        "hellowatch.supported_versions": "0x0301 0x0302",
+        "hellowatch.hello_format": "tls",
+        "hellowatch.hello_complete": "true",
+        "hellowatch.ja4": EVENT.hellowatch.ja4,
+        "hellowatch.alpn": "imap a\\x20b",
+        "hellowatch.fallback_scsv": "false",
+        "hellowatch.starttls": "imap",
+        "hellowatch.verdict": "legacy",
+        "hellowatch.reasons": "version suites",
+        "hellowatch.profile": "exchange-online",
+        "hellowatch.destination_basis": "sni",
+        "hellowatch.outcome": "alert",
+        "hellowatch.ended_by": "server",
+        "hellowatch.refused_by": "server",
+        "hellowatch.alert.level": "fatal",
+        "hellowatch.alert.description": "protocol_version",
+        "hellowatch.alert.code": "70",
+        "hellowatch.alert.sender": "server",
+        "hellowatch.session.client_bytes": "310",
+        "hellowatch.session.server_bytes": "212",
+        "hellowatch.session.seconds": "0.4",
+        "hellowatch.session.closed_by": "server",
+        "hellowatch.frame": "17",
+        "hellowatch.tunnel": "vxlan:77@192.0.2.1 gre",
+        "hellowatch.flow.client_half": "true",
+        "hellowatch.flow.server_half": "false",
+        "hellowatch.flow.syn_seen": "false",
+    }
+    assert set(bare) == set(row)
+    assert bare["tls.client.server_name"] == ""
+
+
+def keys_of(schema: dict[str, Any], part: dict[str, Any], prefix: str = "") -> set[str]:
+    """Return the dotted keys of all values a schema knows."""
+    if "$ref" in part:
+        part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
+    if part.get("type") != "object":
+        return {prefix.rstrip(".")}
+    found: set[str] = set()
+    for key, inner in part["properties"].items():
+        found |= keys_of(schema, inner, f"{prefix}{key}.")
+    return found
+
+
+def test_csv_has_a_column_for_every_key_of_the_schema() -> None:
+    schema = json.loads(ecs.schema())
+    assert set(formats.CSV_COLUMNS) == keys_of(schema, schema)
+    assert len(formats.CSV_COLUMNS) == len(set(formats.CSV_COLUMNS))
+
+
+def test_csv_is_rfc_4180_without_a_byte_order_mark() -> None:
+    octets = written(formats.CsvWriter, EVENT)
+    assert octets.startswith(b"@timestamp,source.ip,source.port,")
+    assert octets.endswith(b"\r\n")
+    assert octets.count(b"\r\n") == octets.count(b"\n") == 2
+    assert b'"office, main.pcapng"' in octets
+
+
+def test_csv_without_events_is_its_header() -> None:
+    assert written(formats.CsvWriter).decode() == ",".join(formats.CSV_COLUMNS) + "\r\n"
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_make_no_formula_and_no_second_row(name: str) -> None:
+    octets = written(formats.CsvWriter, named(name))
+    (row,) = rows(octets)
+    for text in row.values():
+        assert text.isprintable()
+        assert not text.startswith(("=", "+", "-", "@", "\t", "\r"))
+    if name[0] in "=+-@":
+        assert row["tls.client.server_name"] == "'" + name[:255]
+
+
+@given(st.text(max_size=40))
+def test_csv_gives_back_the_text_that_went_in(name: str) -> None:
+    event = named(name or "x")
+    (row,) = rows(written(formats.CsvWriter, event))
+    assert row["tls.client.server_name"].removeprefix("'") == (
+        event.tls.client.server_name.removeprefix("'")
+    )
+    assert row["log.file.path"].removeprefix("'") == event.log.file.path.removeprefix("'")
+
+
+def test_summary_json_is_the_same_bytes_for_the_same_facts() -> None:
+    one = {"totals": {"hellos": 1, "by_verdict": {"ok": 1, "legacy": 0}}, "devices": []}
+    two = {"devices": [], "totals": {"by_verdict": {"legacy": 0, "ok": 1}, "hellos": 1}}
+    assert formats.summary_json(one) == formats.summary_json(two)
+    assert formats.summary_json(one).endswith(b"}\n")
+    assert json.loads(formats.summary_json(one)) == one
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_leave_summary_json_valid(name: str) -> None:
+    octets = formats.summary_json({"devices": [{"names": [name], name: name}]})
+    assert "\x1b" not in octets.decode("utf-8")
+    assert json.loads(octets)["devices"][0]["names"]
