@@ -81,8 +81,10 @@ class DestinationSnapshot(NamedTuple):
 
     address: bytes
     port: int
+    service: str
     name: bytes | None
     label: str
+    """The profile's name, or "other"."""
     hellos: int
 
 
@@ -319,7 +321,7 @@ class Aggregate:
             now_ns=self.now_ns,
             hellos=self.hellos,
             cells=self._cells(),
-            devices=tuple(_device_snapshot(address, device) for address, device in devices),
+            devices=tuple(_device_snapshot(a, device, self.ports) for a, device in devices),
             devices_let_go=self.devices_let_go,
         )
 
@@ -664,7 +666,7 @@ def _device_series(
     )
 
 
-def _device_snapshot(address: bytes, device: Device) -> DeviceSnapshot:
+def _device_snapshot(address: bytes, device: Device, ports: Ports) -> DeviceSnapshot:
     kept = sorted(device.stacks, key=lambda stack: (stack.first, stack.key))
     stacks = [*kept, *([] if device.rest is None else [device.rest])]
     exposures = sorted((device.exposures or {}).items())
@@ -684,7 +686,7 @@ def _device_snapshot(address: bytes, device: Device) -> DeviceSnapshot:
         refused_by=device.refused_by,
         is_failing=device.is_failing,
         established=sum(stack.outcomes[index] for stack in stacks),
-        stacks=tuple(_stack_snapshot(stack) for stack in stacks),
+        stacks=tuple(_stack_snapshot(stack, ports) for stack in stacks),
         exposures=tuple(
             ExposureSnapshot(
                 verdict=exposure.verdict,
@@ -703,11 +705,13 @@ def _device_snapshot(address: bytes, device: Device) -> DeviceSnapshot:
     )
 
 
-def _stack_snapshot(stack: Stack) -> StackSnapshot:
+def _stack_snapshot(stack: Stack, ports: Ports) -> StackSnapshot:
     destinations = []
     for key, hellos in zip(stack.destinations, stack.destination_counts, strict=True):
         label, address, port, name = read_destination(key)
-        destinations.append(DestinationSnapshot(address, port, name, label, hellos))
+        destinations.append(
+            DestinationSnapshot(address, port, ports.service(port), name, label, hellos)
+        )
     return StackSnapshot(
         shape=stack.shape,
         verdict=VERDICTS[stack.rank],

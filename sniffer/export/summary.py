@@ -1,0 +1,207 @@
+"""The summary of the contract's section 4: plain values, ready for JSON.
+
+Unlike in an event, an unknown value is None, never missing. The same snapshot gives the same
+summary, in the same order.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from parsers.tls.names import version as version_name
+from sniffer.event import Side, Status
+from sniffer.export.ecs import address, timestamp
+from sniffer.inventory.aggregate import Cell, DeviceSnapshot, Snapshot, StackSnapshot
+from sniffer.inventory.assessment import Assessment, Break, Remark, assess
+from sniffer.inventory.coverage import Coverage
+from sniffer.inventory.device import OTHER, Evidence
+from sniffer.judge.profile import Profile
+from sniffer.log import one_line, printable
+
+UNKNOWN = "unknown"
+
+Json = dict[str, Any]
+
+
+def summary(
+    inputs: Iterable[Mapping[str, Any]],
+    snapshot: Snapshot,
+    coverage: Coverage,
+    profiles: Mapping[str, Profile],
+) -> Json:
+    """Return the summary of what was read. ``inputs`` is passed on as it is."""
+    devices = devices_json(snapshot, coverage, profiles)
+    return {
+        "inputs": [dict(told) for told in inputs],
+        "coverage": coverage_json(snapshot, coverage),
+        "profile": profiles_json(snapshot, profiles),
+        "totals": totals_json(snapshot),
+        "devices": devices,
+    }
+
+
+def devices_json(
+    snapshot: Snapshot, coverage: Coverage, profiles: Mapping[str, Profile]
+) -> list[Json]:
+    """Return all devices by address, with what is to be said of each."""
+    fit = coverage.fitness().fit
+    now_ns = snapshot.now_ns or 0
+    listed = []
+    for device in snapshot.devices:
+        name = address(device.address)
+        listed.append(device_json(device, assess(device, name, now_ns, profiles, fit)))
+    return listed
+
+
+def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
+    """Return one device. What only an inventory over time can know is None."""
+    ip = address(device.address)
+    refused_by = device.refused_by if device.status is Status.REFUSED else None
+    return {
+        "id": ip,
+        "ip": ip,
+        "mac": None if device.mac is None else device.mac.hex(":"),
+        "vendor": None,
+        "names": [],
+        "place": None,
+        "owner": None,
+        "class": None,
+        "status": device.status.value,
+        "refused_by": None if refused_by is None else Side(refused_by).value,
+        "hellos": device.hellos,
+        "first_seen": timestamp(device.first_ns),
+        "last_seen": timestamp(device.last_ns),
+        "onset": None if said.onset_ns is None else timestamp(said.onset_ns),
+        # Several stacks may be several programs: that there is one client is all that is sure.
+        "clients_at_least": 1,
+        "stacks": [stack_json(stack) for stack in device.stacks],
+        "will_break": said.will_break,
+        "breaks": None if said.breaks is None else break_json(said.breaks),
+        "notices": [notice_json(notice) for notice in said.notices],
+        "why": said.why,
+        "next_step": said.next_step,
+    }
+
+
+def stack_json(stack: StackSnapshot) -> Json:
+    """Return one stack; the last of a device may be the sum of those that found no room."""
+    shape = stack.shape
+    destinations = [
+        {
+            "ip": address(d.address),
+            "port": d.port,
+            "name": None if d.name is None else printable(d.name),
+            "class": d.label,
+            "hellos": d.hellos,
+        }
+        for d in stack.destinations
+    ]
+    if stack.other_hellos:
+        rest = {"ip": None, "port": None, "name": None, "class": None, "hellos": stack.other_hellos}
+        destinations.append(rest)
+    top = None if shape is None else shape.max_offered
+    return {
+        "id": None if shape is None else shape.id,
+        "ja4": None if shape is None else shape.ja4,
+        "max_offered": None if top is None else version_name(top),
+        "verdict": stack.verdict.value,
+        "hellos": stack.hellos,
+        "services": list(stack.services),
+        "destinations": destinations,
+        "outcomes": dict(stack.outcomes),
+        "first_seen": timestamp(stack.first[0]),
+        "last_seen": timestamp(stack.last[0]),
+        "evidence": {"first": evidence_json(stack.first), "last": evidence_json(stack.last)},
+    }
+
+
+def evidence_json(evidence: Evidence) -> Json:
+    """Return where a hello stands: file and frame; the file is None live."""
+    _, path, frame = evidence
+    return {"path": one_line(path) if path else None, "frame": frame}
+
+
+def break_json(breaks: Break) -> Json:
+    """Return when something breaks."""
+    return {
+        "when": breaks.when,
+        "from": breaks.start,
+        "until": breaks.until,
+        "source": breaks.source,
+    }
+
+
+def notice_json(notice: Remark) -> Json:
+    """Return one remark on a service."""
+    return {
+        "profile": notice.profile,
+        "service": notice.service,
+        "date": notice.date,
+        "text": notice.text,
+        "source": notice.source,
+    }
+
+
+def totals_json(snapshot: Snapshot) -> Json:
+    """Return the exact counts; each ``by_*`` sums to ``hellos``."""
+    return {
+        "hellos": snapshot.hellos,
+        "by_max_offered": _by(snapshot, version_word),
+        "by_verdict": _by(snapshot, lambda cell: cell.verdict.value),
+        "by_outcome": _by(snapshot, lambda cell: cell.outcome.value),
+        "by_service": _by(snapshot, lambda cell: cell.service),
+    }
+
+
+def coverage_json(snapshot: Snapshot, coverage: Coverage) -> Json:
+    """Return what was seen and what was lost."""
+    fit, why = coverage.fitness()
+    return {
+        "frames": coverage.frames,
+        "bytes": coverage.bytes,
+        "flows": coverage.flows,
+        "one_sided_flows": coverage.one_sided_flows,
+        "dropped_frames": coverage.frames_dropped,
+        "truncated_frames": coverage.frames_truncated,
+        "undecoded_frames": dict(sorted(coverage.undecoded.items())),
+        "hellos": coverage.hellos,
+        "incomplete_hellos": dict(sorted(coverage.incomplete.items())),
+        "evicted": dict(sorted(coverage.evicted.items())),
+        "devices_let_go": snapshot.devices_let_go,
+        "unseen_bytes": coverage.unseen_bytes,
+        "conflicts": coverage.conflicts,
+        "first_seen": None if coverage.first_ns is None else timestamp(coverage.first_ns),
+        "last_seen": None if coverage.last_ns is None else timestamp(coverage.last_ns),
+        "watched_seconds": coverage.watched_seconds,
+        "fit": fit,
+        "why": why,
+    }
+
+
+def profiles_json(snapshot: Snapshot, profiles: Mapping[str, Profile]) -> Json:
+    """Return the profiles that were applied, by name: what the answers rest on."""
+    used = {exposure.destination for device in snapshot.devices for exposure in device.exposures}
+    for device in snapshot.devices:
+        for stack in device.stacks:
+            used.update(destination.label for destination in stack.destinations)
+    return {
+        name: {
+            "title": profiles[name].title,
+            "checked": profiles[name].checked.isoformat(),
+            "source": profiles[name].source,
+        }
+        for name in sorted(used - {OTHER})
+        if name in profiles
+    }
+
+
+def version_word(cell: Cell) -> str:
+    """Return the max offered of a cell as a word."""
+    return UNKNOWN if cell.version is None else version_name(cell.version)
+
+
+def _by(snapshot: Snapshot, word: Callable[[Cell], str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for cell in snapshot.cells:
+        key = word(cell)
+        counts[key] = counts.get(key, 0) + cell.hellos
+    return dict(sorted(counts.items()))

@@ -1,0 +1,115 @@
+"""The words on the screen, where they differ from the codes: used by terminal, page, report.
+
+A word in braces is a fact that whoever shows the word has to give. Codes that stand in no
+table are shown as they are.
+"""
+
+from parsers.tls.facts import TLS_1_0
+from parsers.tls.names import version as version_name
+from sniffer.event import Outcome, Side, Status, Verdict
+from sniffer.inventory.coverage import Coverage
+
+COVERAGE = "What we could see"
+
+STATUS = {
+    Status.LEGACY: "Old TLS ({version})",
+    Status.REFUSED: "Refused by {refused_by}",
+    Status.INCOMPATIBLE: "No cryptography in common",
+    Status.AT_RISK: "May be refused (reported, not confirmed)",
+    Status.RELAYED: "Old TLS, through the relay",
+    Status.IMPROVING: "No old TLS lately",
+    Status.FIXED: "Verified: {handshakes} in {days}, all 1.2 or newer",
+    Status.SILENT: "Not seen for {days}",
+    Status.EXCEPTED: "Old TLS, accepted for now",
+    Status.OK: "OK",
+    Status.UNKNOWN: "Cannot tell",
+}
+
+VERDICT = {
+    Verdict.UNKNOWN: "Cannot tell",
+    Verdict.FALLBACK: "Can do 1.2, fell back",
+    Verdict.LEGACY: "Old TLS ({version})",
+    Verdict.INCOMPATIBLE: "No cryptography in common",
+    Verdict.AT_RISK: "May be refused (reported, not confirmed)",
+    Verdict.OK: "OK",
+}
+
+OUTCOME = {
+    Outcome.ESTABLISHED: "TLS agreed (login not visible)",
+    Outcome.ALERT: "Broken off by an alert",
+    Outcome.RESET: "Connection reset",
+    Outcome.CLOSED: "Connection closed",
+    Outcome.UNANSWERED: "No answer (not a TLS verdict)",
+    Outcome.REFUSED_STARTTLS: "Upgrade to TLS refused",
+    Outcome.UNKNOWN: "End not seen",
+}
+
+SIDE = {
+    Side.CLIENT: "the device",
+    Side.SERVER: "the server",
+    Side.PATH: "something on the way",
+    Side.UNKNOWN: "somebody",
+}
+
+WILL_BREAK = {True: "Yes", False: "No", None: "Cannot tell"}
+
+FIT = {True: "Fit to tell", False: "Not fit to tell"}
+
+WATCH_LONGER = (
+    'A working day, better a month end, must pass before "none" means something: '
+    "some devices send mail once a month."
+)
+
+
+def status_words(
+    status: Status,
+    version: int | None = None,
+    refused_by: str | None = None,
+    handshakes: int = 0,
+    days: int = 0,
+) -> str:
+    """Return a device's status in words. ``version``: the oldest it offers as its best."""
+    return STATUS[status].format(
+        version=short_version(version),
+        refused_by=SIDE[Side(refused_by or Side.UNKNOWN)],
+        handshakes=counted(handshakes, "handshake"),
+        days=counted(days, "day"),
+    )
+
+
+def verdict_words(verdict: Verdict, version: int | None = None) -> str:
+    """Return a verdict in words."""
+    return VERDICT[verdict].format(version=short_version(version))
+
+
+def short_version(version: int | None) -> str:
+    """Return a version as "1.0" where it is one of TLS, else by its whole name."""
+    if version is None:
+        return "version unknown"
+    name = version_name(version)
+    return name.removeprefix("TLS ") if version >= TLS_1_0 else name
+
+
+def nothing_yet(coverage: Coverage) -> str:
+    """Return what a screen without devices says: how long was watched, and what was seen."""
+    return (
+        f"Watched for {duration(coverage.watched_seconds)}: "
+        f"{counted(coverage.frames, 'frame')}, {counted(coverage.flows, 'conversation')}, "
+        f"{counted(coverage.hellos, 'hello')}. {WATCH_LONGER}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its two largest units, as "2 d 3 h" or "0 s"."""
+    left = int(seconds)
+    parts: list[str] = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number or (unit == "s" and not parts):
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s unless it is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

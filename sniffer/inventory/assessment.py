@@ -1,0 +1,310 @@
+"""What a device's snapshot means: will it break, when, why, and what to do next.
+
+Only what was seen and what a profile says, with its source, is claimed. Where either is
+missing the answer is None: a capture unfit to tell never yields "will not break".
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
+from msgspec import Struct
+
+from parsers.tls.names import version as version_name
+from sniffer.event import Side, Status, Verdict
+from sniffer.inventory.aggregate import DeviceSnapshot, ExposureSnapshot
+from sniffer.inventory.device import DAY_NS, OTHER
+from sniffer.judge.profile import Profile, Window, unix_seconds
+from sniffer.log import printable
+
+WHEN = ("already-refused", "window-open", "dated", "not-announced", "unknown")
+"""When something breaks, the most urgent first."""
+
+
+class Break(Struct, frozen=True, kw_only=True):
+    """When old TLS stops working for a device. Days are ISO dates; None: not known."""
+
+    when: str
+    """One of WHEN."""
+    start: str | None = None
+    until: str | None = None
+    source: str | None = None
+
+
+class Remark(Struct, frozen=True, kw_only=True):
+    """A dated remark of a profile on a service the device uses, apart from TLS."""
+
+    profile: str
+    service: str
+    date: str
+    text: str
+    source: str
+
+
+class Assessment(Struct, frozen=True, kw_only=True):
+    """What is to be said of one device."""
+
+    onset_ns: int | None
+    """Since when it is what its status says; None where that needs nothing done, or more
+    than one capture to know."""
+    will_break: bool | None
+    breaks: Break | None
+    """The most urgent one; None if nothing is exposed."""
+    notices: tuple[Remark, ...]
+    why: str
+    next_step: str | None
+    """None: nothing to do."""
+
+
+def assess(
+    device: DeviceSnapshot, name: str, now_ns: int, profiles: Mapping[str, Profile], fit: bool
+) -> Assessment:
+    """Say what a device's snapshot means. ``name`` is what sentences call it.
+
+    ``fit``: whether the capture can tell that something is not there.
+    """
+    exposures = in_use(device)
+    breaks = [(breaking(exposure, now_ns, profiles), exposure) for exposure in exposures]
+    breaks.sort(key=lambda pair: (WHEN.index(pair[0].when), pair[1].verdict, -pair[1].hellos))
+    first, exposure = breaks[0] if breaks else (None, None)
+    return Assessment(
+        onset_ns=onset(device),
+        will_break=will_break(device, exposures, profiles, fit),
+        breaks=first,
+        notices=remarks(device, profiles),
+        why=_why(device, name, now_ns, profiles, exposure, first),
+        next_step=_next_step(device, exposure, fit),
+    )
+
+
+def in_use(device: DeviceSnapshot) -> list[ExposureSnapshot]:
+    """Return the exposures that still count: a fixed device's old hellos do not."""
+    if device.status is Status.FIXED:
+        return []
+    return list(device.exposures)
+
+
+def will_break(
+    device: DeviceSnapshot,
+    exposures: list[ExposureSnapshot],
+    profiles: Mapping[str, Profile],
+    fit: bool,
+) -> bool | None:
+    """Tell whether what the device offers ends working where it is used; None: cannot tell."""
+    certain = [e for e in exposures if e.verdict is not Verdict.AT_RISK]
+    if device.status is not Status.SILENT and any(
+        profile.enforcement(exposure.service) is not None
+        for exposure in certain
+        if (profile := profiles.get(exposure.destination)) is not None
+    ):
+        return True
+    is_open = any(e.destination not in profiles for e in certain) or len(certain) < len(exposures)
+    if is_open or not fit or device.status in (Status.UNKNOWN, Status.SILENT):
+        return None
+    return False
+
+
+def breaking(exposure: ExposureSnapshot, now_ns: int, profiles: Mapping[str, Profile]) -> Break:
+    """Return when an exposure breaks, from what was seen and what its profile announces."""
+    profile = profiles.get(exposure.destination)
+    window = None if profile is None else profile.enforcement(exposure.service)
+    start = _start(window)
+    end = None if window is None else window.end
+    if exposure.is_failing and exposure.refused_by in (Side.SERVER, Side.UNKNOWN):
+        when = "already-refused"
+    elif profile is None:
+        when = "unknown"
+    elif start is not None and unix_seconds(start) * 10**9 <= now_ns:
+        when = "window-open"
+    elif start is not None or end is not None:
+        when = "dated"
+    else:
+        when = "not-announced"
+    return Break(
+        when=when,
+        start=None if start is None else start.isoformat(),
+        until=None if end is None else end.isoformat(),
+        source=None if window is None else window.source,
+    )
+
+
+def onset(device: DeviceSnapshot) -> int | None:
+    """Return since when a device is what its status says, where this capture shows it."""
+    if device.status is Status.REFUSED:
+        first_ns, established_ns = device.first_refused_ns, device.established_ns
+        if first_ns is None or (established_ns is not None and first_ns <= established_ns):
+            return None  # refused, established, refused again: the second time's start is lost
+        return first_ns
+    verdict = {
+        Status.LEGACY: Verdict.LEGACY,
+        Status.IMPROVING: Verdict.LEGACY,
+        Status.INCOMPATIBLE: Verdict.INCOMPATIBLE,
+        Status.AT_RISK: Verdict.AT_RISK,
+    }.get(device.status)
+    return min((e.first_ns for e in device.exposures if e.verdict is verdict), default=None)
+
+
+def remarks(device: DeviceSnapshot, profiles: Mapping[str, Profile]) -> tuple[Remark, ...]:
+    """Return the notices of the services a device uses at destinations with a profile."""
+    used = {(e.destination, e.service) for e in device.exposures}
+    used |= {(d.label, d.service) for stack in device.stacks for d in stack.destinations}
+    return tuple(
+        Remark(
+            profile=label,
+            service=service,
+            date=notice.date.isoformat(),
+            text=notice.text,
+            source=notice.source,
+        )
+        for label, service in sorted(used)
+        if label in profiles
+        for notice in profiles[label].notices(service)
+    )
+
+
+def _start(window: Window | None) -> date | None:
+    return None if window is None else window.start_revised or window.start
+
+
+def _why(
+    device: DeviceSnapshot,
+    name: str,
+    now_ns: int,
+    profiles: Mapping[str, Profile],
+    exposure: ExposureSnapshot | None,
+    first: Break | None,
+) -> str:
+    """Say in one sentence why the device has its status."""
+    match device.status:
+        case Status.SILENT:
+            days = (now_ns - device.last_ns) // DAY_NS
+            return f"{name} was last seen on {_day(device.last_ns)}, {_many(days, 'day')} ago."
+        case Status.REFUSED:
+            return _why_refused(device, name, profiles, exposure)
+        case Status.FIXED:
+            legacy = [e for e in device.exposures if e.verdict is Verdict.LEGACY]
+            old = max(legacy, key=lambda e: e.last_ns)
+            return (
+                f"{name} offered at most {_version(old)} until {_day(old.last_ns)} and has "
+                "established handshakes with TLS 1.2 or newer since."
+            )
+        case Status.OK:
+            if all(stack.verdict is not Verdict.OK for stack in device.stacks):
+                return f"{name} can do TLS 1.2 and fell back to an older version for a retry."
+            return f"{name} offers TLS 1.2 or newer wherever it was seen."
+    if exposure is None or first is None:
+        return f"Too little of the hellos of {name} was seen to tell."
+    what = _what(device, exposure, profiles)
+    if device.status is Status.IMPROVING:
+        return (
+            f"{name} {what} until {_day(exposure.last_ns)} and newer TLS since, "
+            "not yet often or long enough to call it fixed."
+        )
+    return f"{name} {what}{_ending(first)}."
+
+
+def _why_refused(
+    device: DeviceSnapshot,
+    name: str,
+    profiles: Mapping[str, Profile],
+    exposure: ExposureSnapshot | None,
+) -> str:
+    when = "" if device.refused_ns is None else f", last on {_day(device.refused_ns)}"
+    match device.refused_by:
+        case Side.CLIENT:
+            return f"{name} rejects the server's certificate{when}."
+        case Side.PATH:
+            return f"Something between {name} and the server, such as a firewall, resets it{when}."
+    by = "by the server" if device.refused_by == Side.SERVER else "in its handshakes"
+    if exposure is None:
+        return f"{name} is refused {by}{when}."
+    return f"{name} is refused {by}{when}; it {_what(device, exposure, profiles)}."
+
+
+def _what(
+    device: DeviceSnapshot, exposure: ExposureSnapshot, profiles: Mapping[str, Profile]
+) -> str:
+    where = f"{_where(device, exposure, profiles)} ({exposure.service})"
+    match exposure.verdict:
+        case Verdict.LEGACY:
+            return f"offers at most {_version(exposure)} to {where}"
+        case Verdict.INCOMPATIBLE:
+            return f"offers nothing to {where} that is documented to be accepted there"
+        case _:
+            return f"offers only what {where} is reported, not documented, to refuse"
+
+
+def _where(
+    device: DeviceSnapshot, exposure: ExposureSnapshot, profiles: Mapping[str, Profile]
+) -> str:
+    """Return what to call a destination: its provider, else the name the device asked for."""
+    profile = profiles.get(exposure.destination)
+    if profile is not None:
+        return profile.title
+    asked: dict[bytes, int] = {}
+    for stack in device.stacks:
+        for d in stack.destinations:
+            if d.label == OTHER and d.service == exposure.service and d.name:
+                asked[d.name] = asked.get(d.name, 0) + d.hellos
+    if not asked:
+        return "a server it did not name"
+    return printable(min(asked, key=lambda n: (-asked[n], n)))
+
+
+def _ending(first: Break) -> str:
+    match first.when:
+        case "already-refused":
+            return " and is refused there"
+        case "window-open" if first.until is not None:
+            return f", where this is being switched off, for good by {first.until}"
+        case "window-open":
+            return f", where this has been switched off step by step since {first.start}"
+        case "dated" if first.until is not None:
+            return f", where this ends by {first.until}"
+        case "dated":
+            return f", where switching this off begins on {first.start}"
+        case "not-announced":
+            return ", where no end of this is announced"
+    return ", of which it is not known how long that is accepted"
+
+
+def _next_step(device: DeviceSnapshot, exposure: ExposureSnapshot | None, fit: bool) -> str | None:
+    """Say in one sentence what to do."""
+    match device.status:
+        case Status.OK | Status.FIXED:
+            return None
+        case Status.SILENT:
+            return "Find out whether it is switched off, gone, or no longer on the watched path."
+        case Status.IMPROVING:
+            return "Keep watching until it has been quiet for a week or three of its usual pauses."
+        case Status.UNKNOWN:
+            if not fit:
+                return "Mend the capture first; what hampers it stands under what we could see."
+            return "Let it connect again while the capture runs."
+        case Status.REFUSED if device.refused_by == Side.CLIENT:
+            return "Install the certificate authority the server uses, and check its clock."
+        case Status.REFUSED if device.refused_by == Side.PATH:
+            return "Look for a firewall or filter on the way that resets this connection."
+    if exposure is None:
+        return (
+            "Read the alert or reset of its last handshake, and compare with a device that works."
+        )
+    if exposure.verdict is Verdict.LEGACY:
+        return (
+            "Update its firmware or mail program to one that offers TLS 1.2; if there is none, "
+            "put a relay in front of it or replace it."
+        )
+    if exposure.verdict is Verdict.INCOMPATIBLE:
+        return "Enable ECDHE cipher suites on it by an update or its settings, or use a relay."
+    return "Test it against the server now, and look for an update that offers ECDHE suites."
+
+
+def _version(exposure: ExposureSnapshot) -> str:
+    return "an unknown version" if exposure.version is None else version_name(exposure.version)
+
+
+def _day(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).date().isoformat()
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
