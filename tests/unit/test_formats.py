@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace as change
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,8 @@ from sniffer.event import (
     Verdict,
 )
 from sniffer.export import ecs, formats
+
+CHECKOUT = Path(__file__).parents[2]
 
 HELLO = ClientHello(
     "tls",
@@ -204,6 +208,13 @@ def test_csv_has_a_column_for_every_key_of_the_schema() -> None:
     schema = json.loads(ecs.schema())
     assert set(formats.CSV_COLUMNS) == keys_of(schema, schema)
     assert len(formats.CSV_COLUMNS) == len(set(formats.CSV_COLUMNS))
+
+
+def test_every_key_stands_in_the_docs_and_the_docs_have_no_other() -> None:
+    text = (CHECKOUT / "docs" / "events.md").read_text(encoding="utf-8")
+    keys = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert len(keys) == len(set(keys))
+    assert set(keys) == set(formats.CSV_COLUMNS)
 
 
 def test_csv_is_rfc_4180_without_a_byte_order_mark() -> None:
