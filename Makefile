@@ -51,17 +51,20 @@ fix: $(EQUIPPED) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pcaps: $(EQUIPPED) ## make pcaps/ and the expected events beside it anew
+pcaps: debian $(EQUIPPED) ## play the captures in pcaps/ anew, and write what they hold
 	@PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_pcaps.py
+	$(MAKE) golden
 
-golden: ## (later) expected events of the golden captures
+golden: debian $(EQUIPPED) ## write what pcaps/ holds, as tshark reads it
+	@PYTHONPATH='$(CURDIR)' $(BIN)/python tools/expect_with_tshark.py
+
 fuzz: ## (later) long fuzzing of the parsers
 bench: ## (later) speed, beside other programs
 soak: ## (later) hours of mixed traffic and faults
 docs: ## (later) documentation as HTML and man pages
 wheel: ## (later) wheels for every platform
 deb: ## (later) the Debian package
-golden fuzz bench soak docs wheel deb:
+fuzz bench soak docs wheel deb:
 	@echo 'make $@: not built yet' >&2
 	exit 2
 
