@@ -85,7 +85,7 @@ def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
 def stack_json(stack: StackSnapshot) -> Json:
     """Return one stack; the last of a device may be the sum of those that found no room."""
     shape = stack.shape
-    destinations = [
+    destinations: list[Json] = [
         {
             "ip": address(d.address),
             "port": d.port,
