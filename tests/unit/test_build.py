@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import venv
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -23,6 +24,13 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("HELLOWATCH_",
 HOT = "def twice(number: int) -> int:\n    return number * 2\n"
 HOT_HEADER = "cpdef int twice(int number) except? -1 nogil\n"
 EXTENSION = f"parsers/hot{EXTENSION_SUFFIXES[0]}"
+LOAD_ALL = """
+import importlib, pkgutil, parsers, sniffer
+for package in (parsers, sniffer):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+print(parsers.compiled())
+"""
 SOURCES = ["parsers/__init__.py", "parsers/hot.pxd", "parsers/hot.py", "sniffer/__init__.py"]
 
 
@@ -94,6 +102,21 @@ def test_without_a_working_compiler_it_installs_and_says_interpreted(source, tmp
     assert run_wheel(tmp_path, "from parsers.hot import twice; print(twice(3))") == "6"
 
 
+def test_whole_program_without_a_working_compiler_loads_interpreted(tmp_path):
+    tree = tmp_path / "source"
+    tree.mkdir()
+    for name in BUILD_FILES:
+        shutil.copy(CHECKOUT / name, tree)
+    for package in ("parsers", "sniffer"):
+        shutil.copytree(
+            CHECKOUT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+
+    build(tree, tmp_path / "wheels", CC="/bin/false")
+
+    assert run_wheel(tmp_path, LOAD_ALL) == "False"
+
+
 def test_with_a_compiler_it_says_compiled(source, tmp_path):
     build(source, tmp_path / "wheels", HELLOWATCH_REQUIRE_EXT="1")
 
@@ -151,14 +174,19 @@ def test_sdist_holds_what_its_build_needs_and_nothing_else(source, tmp_path):
 
 
 def run_wheel(folder: Path, program: str) -> str:
-    """Install the one wheel under ``folder`` into an environment of its own; run there."""
+    """Install the one wheel under ``folder`` into an environment of its own; run there.
+
+    What the wheel depends on is borrowed from the environment of the tests.
+    """
     environment = folder / "environment"
     python = environment / "bin" / "python"
     if not environment.exists():
         venv.create(environment, with_pip=False, symlinks=True)
+        (packages,) = environment.glob("lib/python*/site-packages")
+        (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
         (wheel,) = (folder / "wheels").glob("*.whl")
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
-        install = [*pip, "--no-index", str(wheel)]
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-index"]
+        install = [*pip, "--no-deps", "--ignore-installed", str(wheel)]
         subprocess.run(install, env=CLEAN, check=True, stdout=subprocess.PIPE)
     return subprocess.run(
         [python, "-I", "-c", program], check=True, text=True, stdout=subprocess.PIPE
