@@ -35,7 +35,7 @@ run: $(INSTALLED) ## HelloWatch on pcaps/office.pcapng; IFACE=eth1: on that inte
 
 build: $(COMPILED) ## compile what changed and install it into .venv
 
-test: debian $(COMPILED) lint ## install what tests need; lint; all tests, compiled and interpreted
+test: debian $(COMPILED) $(EQUIPPED) lint ## install what tests need; lint; all tests, compiled and interpreted
 	@echo '== tests of what is installed: compiled'
 	env -u PYTHONPATH HELLOWATCH_EXPECT=compiled $(BIN)/pytest -n 2
 	echo '== tests of the sources as they lie here: interpreted'

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import venv
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -159,8 +158,7 @@ def test_sdist_holds_what_its_build_needs_and_nothing_else(source, tmp_path):
     subprocess.run([sys.executable, "-c", make, tmp_path], cwd=source, check=True)
     (sdist,) = tmp_path.glob("*.tar.gz")
 
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "unpacked", filter="data")
+    shutil.unpack_archive(sdist, tmp_path / "unpacked")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     held = {str(p.relative_to(unpacked)) for p in unpacked.rglob("*") if p.is_file()}
 
