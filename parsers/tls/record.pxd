@@ -3,6 +3,7 @@ cimport cython
 cdef int FOUND, NEED_MORE, NO_MATCH
 cdef Py_ssize_t HEADER_LENGTH, LONGEST_FRAGMENT
 
+@cython.final
 cdef class Record:
     cdef public unsigned int content_type, version
     cdef public Py_ssize_t body, end

@@ -1,0 +1,1 @@
+"""From segments to handshakes: flows, reassembly, and how each attempt ended."""

@@ -1,0 +1,39 @@
+"""The loop over the layers of a frame, down to a TCP segment.
+
+A layer reads its header, moves ``frame.at`` behind it and names in ``frame.next`` what
+follows. No layer knows the one before it; the loop is bounded.
+"""
+
+from parsers import ip, link, tcp
+from parsers.answer import FOUND, NEED_MORE, NO_MATCH
+from parsers.batch import Batch
+from parsers.frame import Frame
+from parsers.layers import DEPTH, IP, IPV4, IPV6, NOTHING, OTHER, TCP
+
+MOST_LAYERS = 16
+
+
+def decode(batch: Batch, index: int, frame: Frame) -> int:
+    """Decode one frame of a batch: FOUND if it carries a TCP segment.
+
+    NEED_MORE: a header was cut short. NO_MATCH: no TCP in it. ``frame.undecoded`` tells
+    what could not be read, if anything.
+    """
+    start = batch.starts[index]
+    end = batch.ends[index]
+    frame.reset(start, end, link.first_layer(batch.links[index]), batch.vlans[index])
+    answer = FOUND
+    for _ in range(MOST_LAYERS):
+        following = frame.next
+        if following == TCP:
+            return tcp.read(batch.wire, frame)
+        if following == OTHER:
+            return NO_MATCH
+        if following in (IP, IPV4, IPV6):
+            answer = ip.read(batch.wire, frame)
+        else:
+            answer = link.read(batch.wire, frame)
+        if answer != FOUND:
+            return answer
+    frame.undecoded = DEPTH
+    return NO_MATCH

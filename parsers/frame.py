@@ -1,0 +1,93 @@
+"""What is known of one frame: offsets into its octets, and numbers."""
+
+from parsers.layers import NOTHING, READ
+
+
+class Frame:
+    """One frame as far as it was decoded; every decoding overwrites it.
+
+    Offsets count from the start of the batch's octets; -1 means absent. Of nested headers
+    the innermost one is told.
+    """
+
+    __slots__ = (
+        "acknowledgement",
+        "at",
+        "destination",
+        "destination_port",
+        "end",
+        "flags",
+        "hop_limit",
+        "ip_version",
+        "mac",
+        "missing",
+        "next",
+        "sequence",
+        "source",
+        "source_port",
+        "tunnel_id",
+        "tunnel_source",
+        "tunnel_type",
+        "tunnel_version",
+        "undecoded",
+        "vlan",
+    )
+    at: int
+    """Where the next header starts; in the end, the TCP payload."""
+    end: int
+    """Where the captured octets of the current layer end."""
+    missing: int
+    """Octets the innermost IP packet claims beyond the captured ones."""
+    next: int
+    """What follows at ``at``: a number of ``parsers.layers``."""
+    undecoded: int
+    """Why decoding stopped early, a number of ``parsers.layers``; READ: it did not."""
+    mac: int
+    """Offset of the source address of the innermost Ethernet header."""
+    vlan: int
+    """The innermost VLAN id."""
+    ip_version: int
+    """4 or 6; 0: no IP."""
+    source: int
+    destination: int
+    """Offsets of the addresses, 4 or 16 octets."""
+    hop_limit: int
+    """Hop limit or time to live."""
+    source_port: int
+    destination_port: int
+    sequence: int
+    acknowledgement: int
+    flags: int
+    tunnel_type: int
+    """The innermost tunnel, a number of ``parsers.layers``; NOTHING: none."""
+    tunnel_id: int
+    """Its VNI, key, session or TEID; -1: it has none."""
+    tunnel_source: int
+    """Offset of the source address of the IP packet that carried it."""
+    tunnel_version: int
+
+    def __init__(self) -> None:
+        self.reset(0, 0, NOTHING, -1)
+
+    def reset(self, start: int, end: int, following: int, vlan: int) -> None:
+        """Begin a frame that lies from ``start`` to ``end``."""
+        self.at = start
+        self.end = end
+        self.missing = 0
+        self.next = following
+        self.undecoded = READ
+        self.mac = -1
+        self.vlan = vlan
+        self.ip_version = 0
+        self.source = -1
+        self.destination = -1
+        self.hop_limit = 0
+        self.source_port = 0
+        self.destination_port = 0
+        self.sequence = 0
+        self.acknowledgement = 0
+        self.flags = 0
+        self.tunnel_type = NOTHING
+        self.tunnel_id = -1
+        self.tunnel_source = -1
+        self.tunnel_version = 0

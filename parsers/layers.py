@@ -1,0 +1,50 @@
+"""What may follow in a frame, and why a frame could not be read: small numbers.
+
+Uncompiled, so that compiled and interpreted code import the same constants.
+"""
+
+# What follows at ``Frame.at``.
+NOTHING = 0
+ETHERNET = 1
+ETHERTYPE = 2
+"""A 16-bit type or 802.3 length, then what it says."""
+LLC = 3
+PPP = 4
+PPPOE = 5
+MPLS = 6
+IP = 7
+"""IPv4 or IPv6, told by the first nibble."""
+IPV4 = 8
+IPV6 = 9
+TCP = 10
+LINUX_SLL = 11
+LINUX_SLL2 = 12
+NULL = 13
+LOOP = 14
+OTHER = 15
+"""Read as far as it concerns us: no TCP in it."""
+FRAGMENT = 16
+UDP = 17
+GRE = 18
+
+# Why a frame was not read to its end; 0: it was.
+READ = 0
+LINK_TYPE = 1
+TRUNCATED = 2
+MALFORMED = 3
+DEPTH = 4
+FRAGMENTED = 5
+ENCRYPTED = 6
+TUNNEL = 7
+
+UNDECODED_REASONS = (
+    "",
+    "link_type",
+    "truncated",
+    "malformed",
+    "depth",
+    "fragment",
+    "encrypted",
+    "tunnel",
+)
+"""The metric label of each reason, by its number."""

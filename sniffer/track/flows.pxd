@@ -1,0 +1,34 @@
+cimport cython
+from libc.stdint cimport uint64_t
+
+from parsers.frame cimport Frame
+
+cdef Py_ssize_t WAYS, SLOT_WORDS, LAST_SEEN
+cdef unsigned long long MASK, START_0, START_1, START_2, START_3
+cdef int FINISH_ROUNDS
+
+@cython.final
+cdef class Flows:
+    cdef unsigned long long[:] block
+    cdef public int direction
+    cdef unsigned long long key_0, key_1
+    cdef readonly Py_ssize_t sets, slots
+    cdef public unsigned long long tag
+    cdef public unsigned long long[:] tags
+    cdef public long long[:] words
+
+    @cython.locals(first=Py_ssize_t, way=Py_ssize_t)
+    cpdef Py_ssize_t locate(self, const unsigned char[:] wire, Frame frame) except? -1 nogil
+    @cython.locals(first=Py_ssize_t, way=Py_ssize_t, best=Py_ssize_t, slot=Py_ssize_t)
+    cpdef Py_ssize_t choose(self) except -1 nogil
+    @cython.locals(word=Py_ssize_t)
+    cpdef Py_ssize_t claim(self, Py_ssize_t slot) except -1 nogil
+    cpdef Py_ssize_t release(self, Py_ssize_t slot) except -1 nogil
+    @cython.locals(source=Py_ssize_t, destination=Py_ssize_t, octets=int, direction=int, at=int,
+                   low_port="unsigned long long", high_port="unsigned long long",
+                   block="unsigned long long[:]", count=int, step=int,
+                   v0="unsigned long long", v1="unsigned long long", v2="unsigned long long",
+                   v3="unsigned long long", tag="unsigned long long")
+    cdef uint64_t _hash(self, const unsigned char[:] wire, Frame frame) except? 0 nogil
+    @cython.locals(word="unsigned long long", index=int)
+    cdef uint64_t _word(self, const unsigned char[:] wire, Py_ssize_t at, int octets) except? 0 nogil

@@ -1,0 +1,181 @@
+"""What became of one ClientHello: the evidence, and the first event that decides.
+
+    established   TLS 1.3: a ServerHello, and encrypted records from the client;
+                  else ChangeCipherSpec or application data from both sides
+    alert         a fatal alert in clear, or a close_notify, before that
+    reset, closed RST or FIN before that
+    unanswered    the server was seen, but sent nothing until the time was over
+    unknown       anything else
+"""
+
+from msgspec import structs
+
+from parsers.tls.facts import TLS_1_3, Alert, ClientHello, ServerHello
+from sniffer.event import Flow, Handshake, Outcome, Side
+
+CLOSE_NOTIFY = 0
+FATAL = 2
+CERTIFICATE_REJECTED = frozenset(range(42, 49))
+"""bad_certificate ... unknown_ca (RFC 8446 section 6.2): versions agreed, trust did not."""
+
+
+class Attempt:
+    """One attempt of a client to agree on TLS, from its hello to its outcome."""
+
+    __slots__ = (
+        "alert",
+        "alert_sender",
+        "client_half",
+        "client_spoke",
+        "closed",
+        "cut_reason",
+        "deadline_ns",
+        "doubtful",
+        "ended_by",
+        "fin_at",
+        "flow",
+        "frame",
+        "hello",
+        "outcome",
+        "server_answered",
+        "server_half",
+        "server_hello",
+        "server_spoke",
+        "slot",
+        "syn_seen",
+        "time_ns",
+    )
+    alert: Alert | None
+    alert_sender: Side | None
+    client_half: bool
+    client_spoke: bool
+    """The client sent ChangeCipherSpec or application data (TLS 1.3: the latter)."""
+    closed: bool
+    """Nothing more is waited for."""
+    cut_reason: int
+    """Why the hello is not complete, if it is not; a number of the tracker's."""
+    deadline_ns: int
+    doubtful: bool
+    """SSLv2 format, not at a proven start of a stream: only an answer makes it a hello."""
+    ended_by: Side | None
+    fin_at: tuple[int, int] | None
+    """Direction and stream offset of a FIN that waits for what is missing before it."""
+    flow: Flow
+    frame: int
+    hello: ClientHello | None
+    """None while only the beginning of one was seen."""
+    outcome: Outcome | None
+    server_answered: bool
+    """The server sent any payload after the hello."""
+    server_half: bool
+    server_hello: ServerHello | None
+    server_spoke: bool
+    slot: int
+    syn_seen: bool
+    time_ns: int
+
+    def __init__(self, slot: int, frame: int, time_ns: int, flow: Flow) -> None:
+        self.slot = slot
+        self.frame = frame
+        self.time_ns = time_ns
+        self.flow = flow
+        self.deadline_ns = 0
+        self.hello = None
+        self.cut_reason = 0
+        self.closed = False
+        self.client_half = self.server_half = self.syn_seen = False
+        self.server_hello = None
+        self.alert = None
+        self.alert_sender = None
+        self.ended_by = None
+        self.outcome = None
+        self.fin_at = None
+        self.client_spoke = False
+        self.server_spoke = False
+        self.server_answered = False
+        self.doubtful = False
+
+    def saw_server_hello(self, hello: ServerHello) -> None:
+        """Note a ServerHello; after a HelloRetryRequest the final one replaces it."""
+        if self.server_hello is None or self.server_hello.retry:
+            self.server_hello = hello
+            self._check_established()
+
+    def saw_change_cipher_spec(self, side: Side) -> None:
+        """Note a ChangeCipherSpec. TLS 1.3 sends them for show (RFC 8446 appendix D.4)."""
+        if not self.is_tls13():
+            self._spoke(side)
+
+    def saw_application_data(self, side: Side) -> None:
+        """Note an encrypted record of type 23."""
+        self._spoke(side)
+
+    def saw_alert(self, side: Side, alert: Alert) -> None:
+        """Note an alert in clear; a warning other than close_notify decides nothing."""
+        if self.outcome is None and (alert.level == FATAL or alert.description == CLOSE_NOTIFY):
+            self.outcome = Outcome.ALERT
+            self.alert = alert
+            self.alert_sender = side
+            self.ended_by = side
+
+    def saw_end(self, side: Side, outcome: Outcome) -> None:
+        """Note a RST (``Outcome.RESET``) or FIN (``Outcome.CLOSED``)."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.ended_by = side
+
+    def give_up(self, server_seen: bool, time_is_over: bool) -> None:
+        """Decide on what there is, since nothing more is waited for."""
+        if self.outcome is None:
+            silent = time_is_over and server_seen and not self.server_answered
+            self.outcome = Outcome.UNANSWERED if silent else Outcome.UNKNOWN
+
+    def refused_by(self) -> Side | None:
+        """Return who refused; None if the attempt was not refused."""
+        if self.outcome is Outcome.ALERT:
+            return self.alert_sender
+        if self.outcome in (Outcome.RESET, Outcome.CLOSED):
+            return Side.SERVER if self.ended_by is Side.SERVER else Side.UNKNOWN
+        return None
+
+    def handshake(self, hello: ClientHello, path: str | None) -> Handshake:
+        """Return the settled attempt as the event that leaves the tracker."""
+        return Handshake(
+            time_ns=self.time_ns,
+            frame=self.frame,
+            flow=structs.replace(
+                self.flow,
+                client_half=self.client_half,
+                server_half=self.server_half,
+                syn_seen=self.syn_seen,
+            ),
+            hello=hello,
+            server_hello=self.server_hello,
+            outcome=self.outcome or Outcome.UNKNOWN,
+            ended_by=self.ended_by,
+            refused_by=self.refused_by(),
+            alert=self.alert,
+            alert_sender=self.alert_sender,
+            path=path,
+        )
+
+    def is_tls13(self) -> bool:
+        """Tell whether the server chose TLS 1.3."""
+        return self.server_hello is not None and self.server_hello.negotiated == TLS_1_3
+
+    def _spoke(self, side: Side) -> None:
+        if side is Side.CLIENT:
+            self.client_spoke = True
+        else:
+            self.server_spoke = True
+        self._check_established()
+
+    def _check_established(self) -> None:
+        if self.outcome is not None or not self.client_spoke:
+            return
+        if self.is_tls13():
+            retry = self.server_hello is not None and self.server_hello.retry
+            if not retry:
+                self.outcome = Outcome.ESTABLISHED
+        elif self.server_spoke:
+            self.outcome = Outcome.ESTABLISHED
