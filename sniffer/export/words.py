@@ -4,6 +4,8 @@ A word in braces is a fact that whoever shows the word has to give. Codes that s
 table are shown as they are.
 """
 
+from collections.abc import Mapping
+
 from parsers.tls.facts import TLS_1_0
 from parsers.tls.names import version as version_name
 from sniffer.event import Outcome, Side, Status, Verdict
@@ -80,6 +82,24 @@ def status_words(
 def verdict_words(verdict: Verdict, version: int | None = None) -> str:
     """Return a verdict in words."""
     return VERDICT[verdict].format(version=short_version(version))
+
+
+def break_words(will_break: bool | None, breaks: Mapping[str, str | None] | None) -> str:
+    """Return whether and when a device breaks; ``breaks`` as the summary has it."""
+    told = breaks or {}
+    if told.get("when") == "already-refused":
+        return "Refused already"
+    word = WILL_BREAK[will_break]
+    if not will_break:
+        return word
+    match told.get("when"):
+        case "window-open":
+            return f"{word}, any day now"
+        case "dated" if told.get("from"):
+            return f"{word}, from {told['from']}"
+        case "dated" if told.get("until"):
+            return f"{word}, by {told['until']}"
+    return word
 
 
 def short_version(version: int | None) -> str:
