@@ -84,13 +84,21 @@ class RateLimit:
     def admit(self, reason: str, now: float) -> int | None:
         """Return None if this line must be held back, else how many were since the last one."""
         if reason not in self._said and len(self._said) >= self.REASONS:
-            reason = ""
+            self._forget(now)
+            if len(self._said) >= self.REASONS:
+                reason = ""
         said = self._said.setdefault(reason, deque(maxlen=self._lines))
         if len(said) == self._lines and now - said[0] < self._seconds:
             self._held[reason] = self._held.get(reason, 0) + 1
             return None
         said.append(now)
         return self._held.pop(reason, 0)
+
+    def _forget(self, now: float) -> None:
+        """Make room by the reasons that have their whole budget back."""
+        for reason, said in list(self._said.items()):
+            if reason not in self._held and now - said[-1] >= self._seconds:
+                del self._said[reason]
 
     def due(self, now: float) -> list[tuple[str, int]]:
         """Return the reasons that may speak again, with how many lines were held back."""
@@ -112,7 +120,8 @@ class RateLimit:
 class Handler(logging.Handler):
     """Writes limited lines to a stream; when something was held back, says how often.
 
-    A reason is the sentence, with the field ``reason`` where there is one.
+    A reason is the sentence, with the field ``reason`` where there is one; of a message
+    without fields it is the whole text.
     """
 
     def __init__(
@@ -131,9 +140,11 @@ class Handler(logging.Handler):
         """Write one record, unless its reason has used up its lines."""
         now = self._clock()
         fields = _fields(record)
-        reason = one_line(str(fields.get("reason", "")))
         try:
-            held = self._limit.admit(f"{record.msg}: {reason}" if reason else str(record.msg), now)
+            reason = _sentence(record)
+            if "reason" in fields:
+                reason += f": {_text(fields['reason'])}"
+            held = self._limit.admit(reason, now)
             for told in self._limit.due(now):
                 self._tell(*told)
             if held is None:

@@ -182,6 +182,14 @@ def test_limit_keeps_reasons_apart_and_their_number_bounded() -> None:
     assert sum(count for _, count in limit.rest()) == 1 + admitted.count(None)
 
 
+def test_limit_forgets_reasons_that_may_speak_freely_again() -> None:
+    limit = RateLimit()
+    for n in range(RateLimit.REASONS):
+        limit.admit(f"reason {n}", 0)
+    assert [limit.admit("late", 60) for _ in range(11)] == [0] * 10 + [None]
+    assert limit.rest() == [("late", 1)]
+
+
 def test_limit_says_by_itself_when_a_reason_may_speak_again() -> None:
     limit = RateLimit(lines=2)
     assert [limit.admit("bad", 1), limit.admit("bad", 2), limit.admit("bad", 3)] == [0, 0, None]
@@ -214,6 +222,15 @@ def test_handler_writes_ten_lines_then_one_with_the_count() -> None:
     assert out.getvalue().splitlines()[-1] == (
         '<4>Lines of one kind were held back what="A frame could not be read: length" held_back=11'
     )
+
+
+def test_messages_that_differ_are_not_held_back_for_each_other() -> None:
+    out = io.StringIO()
+    logger = logging.Logger("files")
+    logger.addHandler(log.Handler(out, log.TextFormatter(journal=True), lambda: 0.0))
+    for n in range(50):
+        logger.warning("%s", f"{n}.pcap: cut short at offset {n}")
+    assert len(out.getvalue().splitlines()) == 50
 
 
 def test_handler_survives_a_reader_that_went_away() -> None:
