@@ -52,7 +52,7 @@ DETAIL_PER_DEVICE = 6
 SERIES_PER_DEVICE = 2
 """Legacy series held on average per device that has series of its own."""
 
-STACK_SERIES_PER_DEVICE = 2
+STACK_SERIES_PER_DEVICE = 1.5
 MOST_STACK_SERIES = 4
 """Stacks listed on average, and at most, of a device that has series of its own."""
 
@@ -329,7 +329,7 @@ class Aggregate:
         """Return what the metrics page needs: a walk over few devices, not over all."""
         self._review_due()
         series = self._series
-        room = max(0, STACK_SERIES_PER_DEVICE * series.most - len(series))
+        room = max(0, int(STACK_SERIES_PER_DEVICE * series.most) - len(series))
         devices = []
         for address, device, rows in series.devices():
             listed = _device_series(address, device, rows, 1 + min(room, MOST_STACK_SERIES - 1))
