@@ -77,6 +77,7 @@ class RateLimit:
     """Reasons told apart; further ones share one budget."""
 
     def __init__(self, lines: int = 10, seconds: float = 60.0) -> None:
+        """Admit so many lines in so many seconds."""
         self._lines, self._seconds = lines, seconds
         self._said: dict[str, deque[float]] = {}
         self._held: dict[str, int] = {}
@@ -131,6 +132,7 @@ class Handler(logging.Handler):
         clock: Callable[[], float] = time.monotonic,
         limit: RateLimit | None = None,
     ) -> None:
+        """Write to ``stream``; ``clock`` gives seconds and never goes back."""
         super().__init__()
         self.setFormatter(formatter)
         self._stream, self._clock = stream, clock
@@ -180,6 +182,7 @@ class TextFormatter(logging.Formatter):
     """``TIME LEVEL sentence key=value ...``; for the journal ``<N>sentence key=value ...``."""
 
     def __init__(self, journal: bool = False) -> None:
+        """Format for the journal, or for a file or terminal."""
         super().__init__()
         self._journal = journal
 
@@ -199,6 +202,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and the fields beside them."""
 
     def __init__(self) -> None:
+        """Prepare the encoder; there is nothing to choose."""
         super().__init__()
         self._encode = msgspec.json.Encoder(order="deterministic").encode
 

@@ -55,6 +55,7 @@ class Listener:
     def __init__(
         self, settings: MetricsSettings, registry: "Collector", ready: Callable[[], bool]
     ) -> None:
+        """Take what to serve; nothing is bound before ``start``."""
         from prometheus_client import make_wsgi_app
 
         self._settings = settings

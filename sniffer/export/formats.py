@@ -37,6 +37,7 @@ class NdjsonWriter:
     """One event a line, as JSON."""
 
     def __init__(self, out: BinaryIO) -> None:
+        """Write to ``out``, which stays the caller's."""
         self._out = out.write
         self._encode = msgspec.json.Encoder().encode
 
@@ -108,6 +109,7 @@ class CsvWriter:
     """
 
     def __init__(self, out: BinaryIO) -> None:
+        """Write to ``out``, which stays the caller's; the header row at once."""
         self._row: Callable[[list[str]], Any] = csv.writer(
             _Encoded(out), lineterminator="\r\n"
         ).writerow

@@ -357,8 +357,7 @@ def test_hundreds_of_silent_connections_do_not_stop_the_next_scrape(serve: Serve
     listener = serve(scrapes=4, request_seconds=1.0)
     held = []
     try:
-        for _ in range(300):
-            held.append(connect(listener))
+        held.extend(connect(listener) for _ in range(300))
         assert eventually(lambda: ask(listener)[0] == 200, seconds=10)
     finally:
         for connection in held:
