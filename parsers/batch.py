@@ -45,6 +45,7 @@ class Batch:
     links: memoryview
 
     def __init__(self, capacity: int = FRAMES) -> None:
+        """Make room for ``capacity`` frames."""
         self.capacity = capacity
         self.count = 0
         self.first_frame = 1

@@ -4,8 +4,8 @@ from parsers cimport ip, link, tcp
 from parsers.batch cimport Batch
 from parsers.frame cimport Frame
 
-cdef int FOUND, NEED_MORE, NO_MATCH
-cdef int DEPTH, IP, IPV4, IPV6, NOTHING, OTHER, TCP
+cdef int FOUND, NO_MATCH
+cdef int DEPTH, IP, IPV4, IPV6, OTHER, TCP
 cdef int MOST_LAYERS
 
 @cython.locals(start=Py_ssize_t, end=Py_ssize_t, answer=int, following=int, _=int)

@@ -5,10 +5,10 @@ follows. No layer knows the one before it; the loop is bounded.
 """
 
 from parsers import ip, link, tcp
-from parsers.answer import FOUND, NEED_MORE, NO_MATCH
+from parsers.answer import FOUND, NO_MATCH
 from parsers.batch import Batch
 from parsers.frame import Frame
-from parsers.layers import DEPTH, IP, IPV4, IPV6, NOTHING, OTHER, TCP
+from parsers.layers import DEPTH, IP, IPV4, IPV6, OTHER, TCP
 
 MOST_LAYERS = 16
 

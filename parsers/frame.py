@@ -67,6 +67,7 @@ class Frame:
     tunnel_version: int
 
     def __init__(self) -> None:
+        """Begin with nothing known."""
         self.reset(0, 0, NOTHING, -1)
 
     def reset(self, start: int, end: int, following: int, vlan: int) -> None:

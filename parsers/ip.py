@@ -1,22 +1,22 @@
 """IPv4 (RFC 791 section 3.1) and IPv6 with its extension headers (RFC 8200 sections 3, 4).
 
-    version, IHL     1      IHL counts 4 octets, at least 5
-    TOS              1
-    total length     2      0: left to the hardware (segmentation offload)
-    identification   2
-    flags, offset    2      more fragments 0x2000; offset in units of 8 octets
-    time to live     1
-    protocol         1
-    checksum         2      never looked at: offload leaves it wrong
-    source           4
-    destination      4
+version, IHL     1      IHL counts 4 octets, at least 5
+TOS              1
+total length     2      0: left to the hardware (segmentation offload)
+identification   2
+flags, offset    2      more fragments 0x2000; offset in units of 8 octets
+time to live     1
+protocol         1
+checksum         2      never looked at: offload leaves it wrong
+source           4
+destination      4
 
-    version ...      4      IPv6
-    payload length   2      0: a jumbogram, or left to the hardware
-    next header      1
-    hop limit        1
-    source          16
-    destination     16
+version ...      4      IPv6
+payload length   2      0: a jumbogram, or left to the hardware
+next header      1
+hop limit        1
+source          16
+destination     16
 """
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
@@ -170,7 +170,7 @@ def _upper(frame: Frame, protocol: int) -> int:
     if protocol == PROTOCOL_TCP:
         frame.next = TCP
         return FOUND
-    if protocol == PROTOCOL_IPV4 or protocol == PROTOCOL_IPV6 or protocol == PROTOCOL_GRE:
+    if protocol in (PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_GRE):
         frame.undecoded = TUNNEL
         return NO_MATCH
     if protocol == PROTOCOL_ESP:

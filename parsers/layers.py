@@ -26,6 +26,9 @@ OTHER = 15
 FRAGMENT = 16
 UDP = 17
 GRE = 18
+NFLOG = 19
+PPP_WITH_DIRECTION = 20
+CISCO_HDLC = 21
 
 # Why a frame was not read to its end; 0: it was.
 READ = 0

@@ -31,12 +31,19 @@
 
     label, S, TTL 4     MPLS (RFC 3032 section 2.1), repeated until S is set
 
+    family        1     NFLOG, LINKTYPE 239, then attributes in the host's byte order
+    version       1     0
+    resource      2
+    length        2     of the attribute, these four octets included; padded to 4
+    type          2     9: the packet
+
 Sources: the tcpdump group's list of link-layer header types; the sections named above.
 """
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.frame import Frame
 from parsers.layers import (
+    CISCO_HDLC,
     DEPTH,
     ENCRYPTED,
     ETHERNET,
@@ -49,16 +56,20 @@ from parsers.layers import (
     LINUX_SLL2,
     LLC,
     LOOP,
+    MALFORMED,
     MPLS,
+    NFLOG,
     NOTHING,
     NULL,
     OTHER,
     PPP,
+    PPP_WITH_DIRECTION,
     PPPOE,
     TRUNCATED,
 )
 
 MOST_LABELS = 16
+MOST_ATTRIBUTES = 32
 
 
 def first_layer(link: int) -> int:
@@ -81,6 +92,12 @@ def first_layer(link: int) -> int:
         return IPV6
     if link in (9, 50, 166):
         return PPP
+    if link == 204:
+        return PPP_WITH_DIRECTION
+    if link == 104:
+        return CISCO_HDLC
+    if link == 239:
+        return NFLOG
     if link == 51:
         return PPPOE
     if link == 219:
@@ -119,7 +136,7 @@ def read(wire: memoryview, frame: Frame) -> int:
         if wire[at + 8] == 0 and wire[at + 9] == 1 and wire[at + 11] == 6:
             frame.mac = at + 12
         return _protocol(wire, frame, wire[at] << 8 | wire[at + 1], at + 20)
-    if layer == NULL or layer == LOOP:
+    if layer in (NULL, LOOP):
         if have < 4:
             return _cut(frame)
         # A family is a small number: where its zeros stand tells the byte order.
@@ -143,6 +160,12 @@ def read(wire: memoryview, frame: Frame) -> int:
         return FOUND
     if layer == MPLS:
         return _mpls(wire, frame)
+    if layer == NFLOG:
+        return _nflog(wire, frame)
+    if layer == PPP_WITH_DIRECTION:
+        return _shim(frame, 1, PPP)
+    if layer == CISCO_HDLC:
+        return _shim(frame, 2, ETHERTYPE)
     frame.undecoded = LINK_TYPE
     return NO_MATCH
 
@@ -269,6 +292,34 @@ def _mpls(wire: memoryview, frame: Frame) -> int:
     else:
         frame.next = ETHERNET
     return FOUND
+
+
+def _nflog(wire: memoryview, frame: Frame) -> int:
+    """Find the packet among the attributes of netfilter's log."""
+    at = frame.at + 4
+    if frame.end < at:
+        return _cut(frame)
+    for _ in range(MOST_ATTRIBUTES):
+        if frame.end - at < 4:
+            return _cut(frame)
+        # Types are small numbers: where the zero stands tells the byte order.
+        size = wire[at] | wire[at + 1] << 8
+        kind = wire[at + 2] | wire[at + 3] << 8
+        if kind & 0xFF == 0 and kind:
+            size = wire[at] << 8 | wire[at + 1]
+            kind >>= 8
+        if size < 4:
+            frame.undecoded = MALFORMED
+            return NO_MATCH
+        if kind & 0x7FFF == 9:
+            frame.at = at + 4
+            if at + size < frame.end:
+                frame.end = at + size
+            frame.next = IP
+            return FOUND
+        at += (size + 3) & ~3
+    frame.undecoded = DEPTH
+    return NO_MATCH
 
 
 def _cut(frame: Frame) -> int:

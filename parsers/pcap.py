@@ -41,6 +41,7 @@ class Pcap:
     snap_length: int
 
     def __init__(self) -> None:
+        """Begin before the file header."""
         self.answer = NEED_MORE
         self.big_endian = False
         self.link = -1

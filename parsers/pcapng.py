@@ -65,6 +65,7 @@ class Pcapng:
     """What is wrong where the walk stopped with NO_MATCH."""
 
     def __init__(self) -> None:
+        """Begin before the first section."""
         self.answer = NEED_MORE
         self.big_endian = False
         self.interface_count = 0
@@ -130,9 +131,7 @@ class Pcapng:
             if interface >= self.interface_count or captured > length - 32:
                 return at
             row = interface * _FIELDS
-            self.last_ns = self._time(
-                row, self._number(wire, at + 12), self._number(wire, at + 16)
-            )
+            self.last_ns = self._time(row, self._number(wire, at + 12), self._number(wire, at + 16))
             frame = at + 28
             batch.add(
                 frame,
@@ -176,9 +175,10 @@ class Pcapng:
             if self.interface_count >= MOST_INTERFACES:
                 return self._damage(at, f"more than {MOST_INTERFACES} interfaces")
             self._interface(wire, at + 8, at + length - 4)
-        elif kind in (ENHANCED_PACKET, PACKET, SIMPLE_PACKET):
-            if not self._packet(wire, at, kind, length, batch):
-                return self._damage(at, "a packet block that contradicts itself")
+        elif kind in (ENHANCED_PACKET, PACKET, SIMPLE_PACKET) and not (
+            self._packet(wire, at, kind, length, batch)
+        ):
+            return self._damage(at, "a packet block that contradicts itself")
         self.answer = FOUND
         return at + length
 
@@ -288,4 +288,3 @@ class Pcapng:
         if self.big_endian:
             return wire[at] << 24 | wire[at + 1] << 16 | wire[at + 2] << 8 | wire[at + 3]
         return wire[at + 3] << 24 | wire[at + 2] << 16 | wire[at + 1] << 8 | wire[at]
-

@@ -1,15 +1,15 @@
 """The TCP header (RFC 9293 section 3.1).
 
-    source port        2
-    destination port   2
-    sequence           4
-    acknowledgement    4
-    offset, reserved   1      offset counts 4 octets, at least 5
-    flags              1
-    window             2
-    checksum           2      never looked at: offload leaves it wrong
-    urgent pointer     2
-    options            offset * 4 - 20
+source port        2
+destination port   2
+sequence           4
+acknowledgement    4
+offset, reserved   1      offset counts 4 octets, at least 5
+flags              1
+window             2
+checksum           2      never looked at: offload leaves it wrong
+urgent pointer     2
+options            offset * 4 - 20
 """
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH

@@ -1,0 +1,1 @@
+"""HelloWatch: everything that touches the world."""

@@ -57,6 +57,7 @@ class Analysis:
         inventory: InventorySettings | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
+        """Begin with nothing read; ``forced`` judges every hello by one profile."""
         self.ports = ports
         self.profiles = profiles
         self.forced = forced

@@ -22,6 +22,7 @@ class InputError(HelloWatchError):
     """A capture that cannot be read, or not further than ``offset`` octets."""
 
     def __init__(self, path: str, offset: int | None, why: str) -> None:
+        """Name the file, the offset in octets if one is known, and why."""
         self.path, self.offset, self.why = path, offset, why
         where = "" if offset is None else f" at offset {offset}"
         super().__init__(f"{path}: {why}{where}")
@@ -33,6 +34,7 @@ class ConfigError(HelloWatchError):
     exit_code = EXIT_USAGE
 
     def __init__(self, path: str, key: str, why: str) -> None:
+        """Name where the setting stands, its key and why; empty parts are left out."""
         self.path, self.key, self.why = path, key, why
         super().__init__(": ".join(part for part in (path, key, why) if part))
 
@@ -43,5 +45,6 @@ class CaptureError(HelloWatchError):
     exit_code = EXIT_PERMISSION
 
     def __init__(self, interface: str, why: str, cure: str) -> None:
+        """Name the interface, why, and what would cure it."""
         self.interface, self.why, self.cure = interface, why, cure
         super().__init__(f"{interface}: {why}; {cure}")

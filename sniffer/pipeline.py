@@ -32,6 +32,7 @@ class Pipeline:
         sinks: tuple[Sink, ...] = (),
         lock: AbstractContextManager[object] | None = None,
     ) -> None:
+        """Join the stages; ``sinks`` are called with every handshake and its judgement."""
         self.tracker = tracker
         self.judge = judge
         self.aggregate = aggregate

@@ -1,18 +1,18 @@
 """The ClientHello message.
 
-    HandshakeType msg_type = 1;                   RFC 8446 section 4.1.2
-    uint24 length;
-    ProtocolVersion legacy_version;               2 octets
-    Random random;                                32 octets
-    opaque legacy_session_id<0..32>;              1-octet length
-    CipherSuite cipher_suites<2..2^16-2>;         2-octet length, 2 octets each
-    opaque legacy_compression_methods<1..2^8-1>;  1-octet length
-    Extension extensions<0..2^16-1>;              2-octet length; may be missing altogether
+HandshakeType msg_type = 1;                   RFC 8446 section 4.1.2
+uint24 length;
+ProtocolVersion legacy_version;               2 octets
+Random random;                                32 octets
+opaque legacy_session_id<0..32>;              1-octet length
+CipherSuite cipher_suites<2..2^16-2>;         2-octet length, 2 octets each
+opaque legacy_compression_methods<1..2^8-1>;  1-octet length
+Extension extensions<0..2^16-1>;              2-octet length; may be missing altogether
 
-    struct {
-        ExtensionType extension_type;             2 octets
-        opaque extension_data<0..2^16-1>;         2-octet length
-    } Extension;
+struct {
+    ExtensionType extension_type;             2 octets
+    opaque extension_data<0..2^16-1>;         2-octet length
+} Extension;
 """
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH

@@ -32,7 +32,18 @@ class Message:
     both in the buffer's offsets. ``version`` is the first record's.
     """
 
-    __slots__ = ("after", "end", "kind", "limited", "record", "start", "version", "want", "whole", "wire")
+    __slots__ = (
+        "after",
+        "end",
+        "kind",
+        "limited",
+        "record",
+        "start",
+        "version",
+        "want",
+        "whole",
+        "wire",
+    )
     after: int
     end: int
     kind: int
@@ -45,6 +56,7 @@ class Message:
     wire: memoryview
 
     def __init__(self) -> None:
+        """Begin with no message."""
         self.record = Record()
         self.wire = memoryview(b"")
         self.start = self.end = self.after = self.want = 0

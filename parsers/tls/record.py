@@ -1,11 +1,11 @@
 """The TLS record header, and the step from one record to the next.
 
-    struct {                                      RFC 8446 section 5.1
-        ContentType type;                         1 octet, 20 to 24
-        ProtocolVersion legacy_record_version;    2 octets, the major one is 3
-        uint16 length;                            2 octets, at most 2^14 + 2048
-        opaque fragment[length];
-    } TLSPlaintext;
+struct {                                      RFC 8446 section 5.1
+    ContentType type;                         1 octet, 20 to 24
+    ProtocolVersion legacy_record_version;    2 octets, the major one is 3
+    uint16 length;                            2 octets, at most 2^14 + 2048
+    opaque fragment[length];
+} TLSPlaintext;
 """
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH

@@ -1,13 +1,13 @@
 """The ServerHello message, HelloRetryRequest included.
 
-    HandshakeType msg_type = 2;                   RFC 8446 section 4.1.3
-    uint24 length;
-    ProtocolVersion legacy_version;               2 octets; up to TLS 1.2 the negotiated one
-    Random random;                                32 octets; a fixed value: HelloRetryRequest
-    opaque legacy_session_id_echo<0..32>;         1-octet length
-    CipherSuite cipher_suite;                     2 octets
-    uint8 legacy_compression_method;
-    Extension extensions<6..2^16-1>;              2-octet length; up to TLS 1.2 may be missing
+HandshakeType msg_type = 2;                   RFC 8446 section 4.1.3
+uint24 length;
+ProtocolVersion legacy_version;               2 octets; up to TLS 1.2 the negotiated one
+Random random;                                32 octets; a fixed value: HelloRetryRequest
+opaque legacy_session_id_echo<0..32>;         1-octet length
+CipherSuite cipher_suite;                     2 octets
+uint8 legacy_compression_method;
+Extension extensions<6..2^16-1>;              2-octet length; up to TLS 1.2 may be missing
 """
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH

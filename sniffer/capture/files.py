@@ -11,7 +11,7 @@ from typing import Protocol
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
-from parsers.pcap import HEADER_LENGTH, Pcap
+from parsers.pcap import Pcap
 from parsers.pcapng import Pcapng
 from sniffer.errors import InputError
 
@@ -21,6 +21,8 @@ CHUNK_BYTES = 1 << 16
 STANDARD_INPUT = "-"
 MAGIC_BYTES = 12
 """Octets that tell a format from another."""
+SHORTEST_HEADER = 24
+"""What a capture has at least: pcap's file header."""
 
 SECTION_HEADER = b"\x0a\x0d\x0d\x0a"
 
@@ -42,8 +44,9 @@ FOREIGN = (
 class Octets(Protocol):
     """A stream of octets, as they are after unpacking."""
 
-    consumed: int
-    """Octets read of the input itself, packed as it may be."""
+    @property
+    def consumed(self) -> int:
+        """Octets read of the input itself, packed as it may be."""
 
     def read_into(self, buffer: memoryview) -> int:
         """Put octets at the buffer's start and return how many; 0: there are no more."""
@@ -53,6 +56,7 @@ class PlainOctets:
     """The octets of a file descriptor; of a regular file, by position."""
 
     def __init__(self, path: str, descriptor: int) -> None:
+        """Read from an open descriptor; ``path`` is for messages."""
         self.path = path
         self.descriptor = descriptor
         self.consumed = 0
@@ -66,7 +70,9 @@ class PlainOctets:
             else:
                 count = os.readv(self.descriptor, [buffer])
         except OSError as error:
-            raise InputError(self.path, self.consumed, f"cannot be read ({error.strerror})") from error
+            raise InputError(
+                self.path, self.consumed, f"cannot be read ({error.strerror})"
+            ) from error
         self.consumed += count
         return count
 
@@ -75,6 +81,7 @@ class PushedBack:
     """Octets that were read to tell the format, then the rest."""
 
     def __init__(self, first: bytes, rest: Octets) -> None:
+        """Put ``first`` before ``rest``."""
         self.first = first
         self.rest = rest
 
@@ -97,6 +104,7 @@ class GzipOctets:
     """What gzip members hold, one behind the other, unpacked into the buffer's length."""
 
     def __init__(self, path: str, packed: Octets) -> None:
+        """Unpack ``packed``; ``path`` is for messages."""
         self.path = path
         self.packed = packed
         self.chunk = memoryview(bytearray(CHUNK_BYTES))
@@ -151,6 +159,7 @@ class CaptureFile:
     """
 
     def __init__(self, path: str) -> None:
+        """Open a capture and recognise its format."""
         self.path = path
         self.problem: InputError | None = None
         self.format = ""
@@ -216,7 +225,7 @@ class CaptureFile:
     def _recognise(self) -> Pcap | Pcapng:
         """Return the walker for the container that the first octets announce."""
         try:
-            while self._stop < HEADER_LENGTH and self._refill():
+            while self._stop < SHORTEST_HEADER and self._refill():
                 pass
         except InputError as error:
             raise InputError(self.path, None, f"is no readable capture: {error.why}") from error
@@ -225,7 +234,7 @@ class CaptureFile:
         pcap = Pcap()
         answer = pcap.open(self._buffer, 0, self._stop)
         if answer == FOUND:
-            self._start = HEADER_LENGTH
+            self._start = SHORTEST_HEADER
             self.format += "pcap"
             return pcap
         pcapng = Pcapng()

@@ -99,6 +99,7 @@ class Metrics(Collector):
         profiles: Mapping[str, Profile],
         build: Build,
     ) -> None:
+        """Show what ``take`` returns, for these ports and profiles."""
         self._take = take
         self._profiles = profiles
         self._protocols = protocols(ports)

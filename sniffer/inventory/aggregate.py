@@ -199,6 +199,7 @@ class Aggregate:
         profiles: Mapping[str, Profile],
         device_series: int = 1000,
     ) -> None:
+        """Begin empty."""
         self.ports = ports
         self.profiles = profiles
         self.now_ns: int | None = None
@@ -467,6 +468,7 @@ class Series:
     """
 
     def __init__(self, most: int) -> None:
+        """Begin empty, for at most this many devices."""
         self.overflow: dict[str, int] = {}
         self.departed: dict[str, int] = {}
         self.folded = 0

@@ -94,6 +94,7 @@ class Trail:
     )
 
     def __init__(self, time_ns: int) -> None:
+        """Begin empty."""
         self.hellos = 0
         self.first_ns = time_ns
         self.last_ns = time_ns
@@ -163,6 +164,7 @@ class Exposure(Trail):
     def __init__(
         self, time_ns: int, verdict: Verdict, service: str, destination: str, version: int | None
     ) -> None:
+        """Begin empty."""
         super().__init__(time_ns)
         self.verdict = verdict
         self.service = service
@@ -187,6 +189,7 @@ class Stack:
     )
 
     def __init__(self, shape: Shape | None, evidence: Evidence) -> None:
+        """Begin empty."""
         self.shape = shape
         """None: several shapes that found no room."""
         self.hellos = 0
@@ -247,6 +250,7 @@ class Device(Trail):
     )
 
     def __init__(self, time_ns: int) -> None:
+        """Begin empty."""
         super().__init__(time_ns)
         self.mac: bytes | None = None
         self.mac_ns = time_ns

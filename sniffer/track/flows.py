@@ -11,13 +11,9 @@ The hash is SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012) over whole 64-bit w
 from array import array
 
 from parsers.frame import Frame
+from sniffer.track.layout import LAST_SEEN, SLOT_WORDS
 
 WAYS = 8
-SLOT_WORDS = 16
-"""64-bit words of state in a slot; two cache lines."""
-
-LAST_SEEN = 1
-"""The word of a slot that the table itself uses: when it was last touched, in ns."""
 
 MASK = 0xFFFFFFFFFFFFFFFF
 START_0 = 0x736F6D6570736575
@@ -75,7 +71,10 @@ class Flows:
             slot = first + way
             if self.tags[slot] == 0:
                 return slot
-            if self.words[slot * SLOT_WORDS + LAST_SEEN] < self.words[best * SLOT_WORDS + LAST_SEEN]:
+            if (
+                self.words[slot * SLOT_WORDS + LAST_SEEN]
+                < self.words[best * SLOT_WORDS + LAST_SEEN]
+            ):
                 best = slot
         return best
 

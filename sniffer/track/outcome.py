@@ -1,11 +1,11 @@
 """What became of one ClientHello: the evidence, and the first event that decides.
 
-    established   TLS 1.3: a ServerHello, and encrypted records from the client;
-                  else ChangeCipherSpec or application data from both sides
-    alert         a fatal alert in clear, or a close_notify, before that
-    reset, closed RST or FIN before that
-    unanswered    the server was seen, but sent nothing until the time was over
-    unknown       anything else
+established   TLS 1.3: a ServerHello, and encrypted records from the client;
+              else ChangeCipherSpec or application data from both sides
+alert         a fatal alert in clear, or a close_notify, before that
+reset, closed RST or FIN before that
+unanswered    the server was seen, but sent nothing until the time was over
+unknown       anything else
 """
 
 from msgspec import structs
@@ -75,6 +75,7 @@ class Attempt:
     time_ns: int
 
     def __init__(self, slot: int, frame: int, time_ns: int, flow: Flow) -> None:
+        """Begin with the frame that gave rise to it."""
         self.slot = slot
         self.frame = frame
         self.time_ns = time_ns
@@ -124,8 +125,13 @@ class Attempt:
             self.outcome = outcome
             self.ended_by = side
 
-    def give_up(self, server_seen: bool, time_is_over: bool) -> None:
-        """Decide on what there is, since nothing more is waited for."""
+    def give_up(self, *, server_seen: bool, time_is_over: bool) -> None:
+        """Decide on what there is, since nothing more is waited for.
+
+        Of a server that was never seen nothing is known, however its client ended.
+        """
+        if not server_seen and self.outcome in (Outcome.RESET, Outcome.CLOSED):
+            self.outcome = self.ended_by = None
         if self.outcome is None:
             silent = time_is_over and server_seen and not self.server_answered
             self.outcome = Outcome.UNANSWERED if silent else Outcome.UNKNOWN

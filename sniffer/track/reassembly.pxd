@@ -1,7 +1,6 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-cdef Py_ssize_t LARGEST
 cdef Py_ssize_t _FIELDS, _OFFSET, _SIZE, _BASE, _FILLED, _TOP, _OWNER, _TOUCHED
 
 @cython.final

@@ -8,9 +8,6 @@ the first octet seen at a place stays, another one later is a conflict.
 from array import array
 
 SIZES = (2048, 16384, 65536)
-LARGEST = 65536
-"""Octets of one direction that can wait."""
-
 _FIELDS = 8
 _OFFSET = 0
 """Where the buffer lies in the arena."""

@@ -30,9 +30,10 @@ from parsers.tls.message import Message
 from parsers.tls.record import Record
 from sniffer.config import Ports, TrackSettings
 from sniffer.event import Flow, Handshake, Outcome, Side
-from sniffer.track.flows import LAST_SEEN, SLOT_WORDS, Flows
+from sniffer.track.flows import Flows
+from sniffer.track.layout import LARGEST, LAST_SEEN, SLOT_WORDS
 from sniffer.track.outcome import Attempt
-from sniffer.track.reassembly import LARGEST, Reassembly
+from sniffer.track.reassembly import Reassembly
 
 FIN = 0x01
 SYN = 0x02
@@ -66,6 +67,8 @@ SETTLED = 32
 """Nothing of this conversation is wanted any more."""
 OPEN = 64
 """An attempt is under way."""
+GUESSED = 128
+"""Where the server's stream starts was told by the hello's acknowledgement alone."""
 
 # Phases of a half.
 FRESH = 0
@@ -158,6 +161,7 @@ class Tracker:
         ordered: bool = True,
         path: str | None = None,
     ) -> None:
+        """Reserve all budgets; ``key`` is 16 secret octets for the flow table's hash."""
         self.frame = Frame()
         self.record = Record()
         self.message = Message()
@@ -349,13 +353,13 @@ class Tracker:
             number = frame.sequence
             self.syns[at] |= SYN_SERVER
             self.syns[at + 1] = (self.syns[at + 1] >> 32) << 32 | number
-            client_is_1 = not self.flows.direction
+            client_is_1 = self.flows.direction == 0
         else:
             # A new connection: whatever an earlier one's server said is void.
             self.syns[at] = tag | SYN_CLIENT
             number = frame.sequence
             self.syns[at + 1] = number << 32
-            client_is_1 = self.flows.direction
+            client_is_1 = self.flows.direction == 1
         if client_is_1:
             self.syns[at] |= SYN_CLIENT_IS_1
         else:
@@ -399,21 +403,27 @@ class Tracker:
             words[half + PHASE] = RECORDS if words[base + STATE] & OPEN else JOINED
         offset = self._offset(half, frame.sequence)
         if not -WINDOW < offset - words[half + TOP] < WINDOW:
-            if not length or not self._begins_with_hello(batch.wire, frame.at, frame.end):
+            if words[base + STATE] & GUESSED and self._is_server(slot, direction):
+                words[half + ORIGIN] = frame.sequence
+                offset = words[half + AT] = words[half + TOP] = 0
+            elif not length or not self._begins_with_hello(batch.wire, frame.at, frame.end):
                 return
-            # The four-tuple is in use again, and its SYN was not seen.
-            self._forget(slot, ENDED)
-            slot = self._enter()
-            base = slot * SLOT_WORDS
-            half = base + HALF_0 + direction * HALF_WORDS
-            words[half + ORIGIN] = frame.sequence
-            words[half + PHASE] = JOINED
-            offset = 0
+            else:
+                # The four-tuple is in use again, and its SYN was not seen.
+                self._forget(slot, ENDED)
+                slot = self._enter()
+                base = slot * SLOT_WORDS
+                half = base + HALF_0 + direction * HALF_WORDS
+                words[half + ORIGIN] = frame.sequence
+                words[half + PHASE] = JOINED
+                offset = 0
         if words[base + STATE] & SETTLED:
             return
         if length:
             if offset + length > words[half + TOP]:
                 words[half + TOP] = offset + length
+            if words[base + STATE] & GUESSED and self._is_server(slot, direction):
+                words[base + STATE] &= ~GUESSED
             self._payload(batch.wire, slot, direction, offset)
         if frame.flags & (FIN | RST) and not words[base + STATE] & SETTLED:
             self._end(slot, direction, offset + length, bool(frame.flags & RST))
@@ -486,9 +496,9 @@ class Tracker:
         attempt = self.attempts[slot]
         if server and attempt is not None and attempt.hello is not None:
             attempt.server_answered = True
-        if phase == RECORDS or phase == CIPHER or phase == LOST:
+        if phase in (RECORDS, CIPHER, LOST):
             self._records(wire, slot, direction, offset)
-        elif phase == START or phase == JOINED:
+        elif phase in (START, JOINED):
             if server:
                 self._early_answer(wire, slot, direction, offset)
             else:
@@ -700,9 +710,12 @@ class Tracker:
 
     def _go_on(self, wire: memoryview, slot: int, direction: int, offset: int) -> None:
         """Read on behind the hello, in the same segment and on the server's side."""
-        if self.frame.end > self.frame.at + self.words[
-            slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS + AT
-        ] - offset:
+        if (
+            self.frame.end
+            > self.frame.at
+            + self.words[slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS + AT]
+            - offset
+        ):
             self._records(wire, slot, direction, offset)
         self._expect_answer(slot, 1 - direction)
 
@@ -720,6 +733,7 @@ class Tracker:
             if frame.flags & ACK:
                 words[half + ORIGIN] = frame.acknowledgement
                 words[half + PHASE] = RECORDS
+                words[base + STATE] |= GUESSED
         elif words[half + BUFFER]:
             words[half + PHASE] = RECORDS
             attempt = self.attempts[slot]
@@ -1039,7 +1053,7 @@ class Tracker:
             if attempt.fin_at is not None:
                 attempt.saw_end(self._side(slot, attempt.fin_at[0]), Outcome.CLOSED)
         server_seen = bool(state & (SEEN_0 if client else SEEN_1))
-        attempt.give_up(server_seen, time_is_over)
+        attempt.give_up(server_seen=server_seen, time_is_over=time_is_over)
         self._note_halves(attempt)
         self._close(attempt)
         self._let_go(slot)

@@ -1,0 +1,13 @@
+"""Numbers that the tracker shares with its tables.
+
+Uncompiled, so that compiled and interpreted code import the same constants.
+"""
+
+SLOT_WORDS = 16
+"""64-bit words of state in a flow's slot; two cache lines."""
+
+LAST_SEEN = 1
+"""The word of a slot that the flow table itself uses: when it was last touched, in ns."""
+
+LARGEST = 65536
+"""Octets of one direction that can wait for what is missing before them."""
