@@ -12,6 +12,7 @@ Source: draft-ietf-opsawg-pcapng, sections 3.1 and 4.
 """
 
 from array import array
+from typing import Literal
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
@@ -23,6 +24,7 @@ SIMPLE_PACKET = 3
 ENHANCED_PACKET = 6
 
 SHORTEST_BLOCK = 12
+SHORTEST_SECTION_HEADER = 28
 LONGEST_BLOCK = 262144 + 65536
 """tcpdump's own largest snap length, and room for a packet's options."""
 MOST_INTERFACES = 65536
@@ -74,16 +76,24 @@ class Pcapng:
         self.problem = ""
 
     def open(self, wire: memoryview, start: int, end: int) -> int:
-        """Tell whether a section header stands here: FOUND, NEED_MORE or NO_MATCH."""
+        """Tell whether a whole section header stands here: FOUND, NEED_MORE or NO_MATCH."""
         have = end - start
+        kind = bytes(wire[start : start + min(have, 4)])
+        if not b"\x0a\x0d\x0d\x0a".startswith(kind):
+            return NO_MATCH
         if have < SHORTEST_BLOCK:
             return NEED_MORE
-        if bytes(wire[start : start + 4]) != b"\x0a\x0d\x0d\x0a":
-            return NO_MATCH
         magic = bytes(wire[start + 8 : start + 12])
         if magic not in (b"\x1a\x2b\x3c\x4d", b"\x4d\x3c\x2b\x1a"):
             return NO_MATCH
-        return FOUND
+        order: Literal["big", "little"] = "big" if magic[0] == 0x1A else "little"
+        said = bytes(wire[start + 4 : start + 8])
+        length = int.from_bytes(said, order) + 3 & ~3
+        if not SHORTEST_SECTION_HEADER <= length <= LONGEST_BLOCK:
+            return NO_MATCH
+        if length > have:
+            return NEED_MORE
+        return FOUND if bytes(wire[start + length - 4 : start + length]) == said else NO_MATCH
 
     def walk(self, wire: memoryview, start: int, end: int, batch: Batch) -> int:
         """Add the frames between ``start`` and ``end``; return where the walk stopped.
@@ -149,9 +159,11 @@ class Pcapng:
         self.answer = NEED_MORE
         kind = self._number(wire, at)
         if kind == SECTION_HEADER:
-            if self.open(wire, at, end) == NO_MATCH:
+            if wire[at + 8] != 0x1A and wire[at + 8] != 0x4D:
                 return self._damage(at, "a section without its byte-order magic")
             self.big_endian = wire[at + 8] == 0x1A
+            if self._number(wire, at + 8) != BYTE_ORDER_MAGIC:
+                return self._damage(at, "a section without its byte-order magic")
         length = self._number(wire, at + 4)
         if length < SHORTEST_BLOCK:
             return self._damage(at, f"a block of {length} octets")
@@ -166,7 +178,7 @@ class Pcapng:
             return self._damage(at, "a block whose two lengths differ")
 
         if kind == SECTION_HEADER:
-            if length < 28:
+            if length < SHORTEST_SECTION_HEADER:
                 return self._damage(at, f"a section header of {length} octets")
             self.interface_count = 0
         elif kind == INTERFACE:
@@ -252,7 +264,7 @@ class Pcapng:
         exponent = code & 0x7F
         if code & 0x80:
             self.interfaces[row + _KIND] = BINARY
-            self.interfaces[row + _UNIT] = min(exponent, 63)
+            self.interfaces[row + _UNIT] = min(exponent, 126)
         elif exponent <= 9:
             self.interfaces[row + _KIND] = DECIMAL_COARSE
             self.interfaces[row + _UNIT] = 10 ** (9 - exponent)
@@ -271,6 +283,9 @@ class Pcapng:
         elif kind == DECIMAL_FINE:
             units = units // unit
         else:
+            if unit > 63:
+                units >>= unit - 63
+                unit = 63
             fraction = units & ((ONE << unit) - 1)
             seconds = units >> unit
             if unit > 33:

@@ -3,7 +3,7 @@ cimport cython
 cdef int FOUND, NEED_MORE, NO_MATCH
 cdef int CLIENT_HELLO, SERVER_NAME, SUPPORTED_GROUPS, EC_POINT_FORMATS, SIGNATURE_ALGORITHMS
 cdef int ALPN, SUPPORTED_VERSIONS
-cdef Py_ssize_t HEADER_LENGTH, SHORTEST, LONGEST
+cdef Py_ssize_t HEADER_LENGTH, SHORTEST
 
 @cython.locals(have=Py_ssize_t, length=Py_ssize_t, at=Py_ssize_t)
 cpdef int fits(const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end) except -1 nogil

@@ -21,7 +21,6 @@ from parsers.tls.facts import ClientHello
 CLIENT_HELLO = 1
 HEADER_LENGTH = 4
 SHORTEST = 2 + 32 + 1 + 2 + 2 + 1 + 1
-LONGEST = 131396
 
 SERVER_NAME = 0
 SUPPORTED_GROUPS = 10
@@ -43,7 +42,7 @@ def fits(wire: memoryview, start: int, end: int) -> int:
     if have < HEADER_LENGTH:
         return NEED_MORE
     length = wire[start + 1] << 16 | wire[start + 2] << 8 | wire[start + 3]
-    if length < SHORTEST - 2 or length > LONGEST:
+    if length < SHORTEST - 2:
         return NO_MATCH
     at = start + HEADER_LENGTH
     if have >= 5 and wire[at] != 3:
@@ -179,8 +178,9 @@ class _Extensions:
         elif kind == SUPPORTED_GROUPS:
             self.groups = _list_of_numbers(wire, at, end)
         elif kind == EC_POINT_FORMATS:
-            if end - at >= 1 and wire[at] <= end - at - 1:
-                self.point_formats = tuple(bytes(wire[at + 1 : at + 1 + wire[at]]))
+            if end - at >= 1:
+                size = min(wire[at], end - at - 1)
+                self.point_formats = tuple(bytes(wire[at + 1 : at + 1 + size]))
         elif kind == SIGNATURE_ALGORITHMS:
             self.signature_algorithms = _list_of_numbers(wire, at, end)
         elif kind == ALPN:
@@ -209,6 +209,9 @@ def _list_of_numbers(wire: memoryview, at: int, end: int) -> tuple[int, ...] | N
 
 def _server_name(wire: memoryview, at: int, end: int) -> bytes | None:
     """Return the first host_name of a server_name extension (RFC 6066 section 3)."""
+    if end - at < 2:
+        return None
+    end = min(end, at + 2 + (wire[at] << 8 | wire[at + 1]))
     at += 2
     while end - at >= 3:
         kind = wire[at]
@@ -226,6 +229,7 @@ def _protocol_names(wire: memoryview, at: int, end: int) -> tuple[bytes, ...] | 
     """Return the names of an ALPN extension (RFC 7301 section 3.1)."""
     if end - at < 2:
         return None
+    end = min(end, at + 2 + (wire[at] << 8 | wire[at + 1]))
     at += 2
     found = []
     while at < end:

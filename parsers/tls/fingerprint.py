@@ -13,7 +13,17 @@ SERVER_NAME = 0
 ALPN = 16
 NONE = "000000000000"
 
-VERSION_LABEL = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 2: "s2"}
+VERSION_LABEL = {
+    0x0304: "13",
+    0x0303: "12",
+    0x0302: "11",
+    0x0301: "10",
+    0x0300: "s3",
+    0x0002: "s2",
+    0xFEFF: "d1",
+    0xFEFD: "d2",
+    0xFEFC: "d3",
+}
 
 
 def ja3(hello: ClientHello) -> str | None:

@@ -5,7 +5,7 @@ from parsers.tls.record cimport Record
 
 cdef int FOUND, NEED_MORE, NO_MATCH
 cdef int HANDSHAKE
-cdef Py_ssize_t HEADER_LENGTH, LONGEST_MESSAGE
+cdef Py_ssize_t HEADER_LENGTH
 cdef int MOST_RECORDS
 
 @cython.final

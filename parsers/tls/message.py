@@ -16,8 +16,6 @@ from parsers.tls.record import Record
 
 HANDSHAKE = 22
 HEADER_LENGTH = 4
-LONGEST_MESSAGE = 131396
-"""The largest ClientHello that its length fields allow."""
 MOST_RECORDS = 256
 """Records one message is followed over."""
 
@@ -29,7 +27,8 @@ class Message:
     if it lies in one record, else of a copy without the record headers between. ``whole``
     says whether they are all there. ``after`` is the offset behind the last record it
     touches, ``want`` how far the buffer must reach before it makes sense to read again;
-    both in the buffer's offsets. ``version`` is the first record's.
+    both in the buffer's offsets. ``version`` is the first record's. A message may claim
+    more octets than anyone sends: it is never whole, and what is there of it can be read.
     """
 
     __slots__ = (
@@ -94,8 +93,6 @@ class Message:
             self.kind = wire[self.start]
         if self.end - self.start >= HEADER_LENGTH:
             length = self._length()
-            if length > LONGEST_MESSAGE:
-                return NO_MATCH
             if self.start + HEADER_LENGTH + length <= record.end:
                 self.want = self.start + HEADER_LENGTH + length
                 if self.want > end:
@@ -117,8 +114,6 @@ class Message:
             length = -1
             if len(joined) >= HEADER_LENGTH:
                 length = HEADER_LENGTH + (joined[1] << 16 | joined[2] << 8 | joined[3])
-                if length > HEADER_LENGTH + LONGEST_MESSAGE:
-                    return NO_MATCH
                 if len(joined) >= length:
                     self.whole = True
                     self.after = at

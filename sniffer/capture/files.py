@@ -168,7 +168,8 @@ class CaptureFile:
         try:
             if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 self.size = os.fstat(self._descriptor).st_size
-            self._buffer = memoryview(bytearray(BUFFER_BYTES))
+            self._store = bytearray(BUFFER_BYTES)
+            self._buffer = memoryview(self._store)
             self._start = 0
             self._stop = 0
             self._offset = 0
@@ -224,9 +225,13 @@ class CaptureFile:
 
     def _recognise(self) -> Pcap | Pcapng:
         """Return the walker for the container that the first octets announce."""
+        pcapng = Pcapng()
         try:
             while self._stop < SHORTEST_HEADER and self._refill():
                 pass
+            found = pcapng.open(self._buffer, 0, self._stop)
+            while found == NEED_MORE and self._refill():
+                found = pcapng.open(self._buffer, 0, self._stop)
         except InputError as error:
             raise InputError(self.path, None, f"is no readable capture: {error.why}") from error
         if self._stop == 0:
@@ -237,11 +242,10 @@ class CaptureFile:
             self._start = SHORTEST_HEADER
             self.format += "pcap"
             return pcap
-        pcapng = Pcapng()
-        if pcapng.open(self._buffer, 0, self._stop) == FOUND:
+        if found == FOUND:
             self.format += "pcapng"
             return pcapng
-        if answer == NEED_MORE or bytes(self._buffer[: self._stop]).startswith(SECTION_HEADER):
+        if answer == NEED_MORE or found == NEED_MORE:
             raise InputError(self.path, self._stop, "is cut short within its header")
         octets = bytes(self._buffer[: self._stop])
         for magic, what, cure in FOREIGN:
@@ -281,17 +285,18 @@ class CaptureFile:
         self._note(f"the file is damaged: {walker.problem}")
         self._start += 1
         while True:
-            octets = bytes(self._buffer[self._start : self._stop])
-            found = octets.find(SECTION_HEADER)
-            while found >= 0:
-                at = self._start + found
+            at = self._store.find(SECTION_HEADER, self._start, self._stop)
+            while at >= 0:
                 answer = walker.open(self._buffer, at, self._stop)
                 if answer != NO_MATCH:
                     self._start = at
-                    if answer == FOUND or not self._refill():
-                        return answer == FOUND
-                    break
-                found = octets.find(SECTION_HEADER, found + 1)
+                    if answer == FOUND:
+                        return True
+                    if not self._ended and self._refill():
+                        break
+                    # Cut short, or a header that is none and hides a whole one.
+                    at = self._start
+                at = self._store.find(SECTION_HEADER, at + 1, self._stop)
             else:
                 self._start = max(self._start, self._stop - len(SECTION_HEADER) + 1)
                 if not self._refill():
