@@ -25,17 +25,20 @@ class Attempt:
     __slots__ = (
         "alert",
         "alert_sender",
+        "client_changed_cipher",
         "client_half",
-        "client_spoke",
+        "client_sent_data",
         "closed",
         "cut_reason",
         "deadline_ns",
+        "direction",
         "doubtful",
         "ended_by",
         "fin_at",
         "flow",
         "frame",
         "hello",
+        "last_word",
         "outcome",
         "server_answered",
         "server_half",
@@ -47,14 +50,16 @@ class Attempt:
     )
     alert: Alert | None
     alert_sender: Side | None
+    client_changed_cipher: bool
     client_half: bool
-    client_spoke: bool
-    """The client sent ChangeCipherSpec or application data (TLS 1.3: the latter)."""
+    client_sent_data: bool
     closed: bool
     """Nothing more is waited for."""
     cut_reason: int
     """Why the hello is not complete, if it is not; a number of the tracker's."""
     deadline_ns: int
+    direction: int
+    """Which end of the flow is the client, 0 or 1."""
     doubtful: bool
     """SSLv2 format, not at a proven start of a stream: only an answer makes it a hello."""
     ended_by: Side | None
@@ -64,19 +69,23 @@ class Attempt:
     frame: int
     hello: ClientHello | None
     """None while only the beginning of one was seen."""
+    last_word: tuple[Side, Outcome] | None
+    """Who ended the connection and how; decides if nothing that precedes it does."""
     outcome: Outcome | None
     server_answered: bool
     """The server sent any payload after the hello."""
     server_half: bool
     server_hello: ServerHello | None
     server_spoke: bool
+    """The server sent ChangeCipherSpec or application data."""
     slot: int
     syn_seen: bool
     time_ns: int
 
-    def __init__(self, slot: int, frame: int, time_ns: int, flow: Flow) -> None:
+    def __init__(self, slot: int, direction: int, frame: int, time_ns: int, flow: Flow) -> None:
         """Begin with the frame that gave rise to it."""
         self.slot = slot
+        self.direction = direction
         self.frame = frame
         self.time_ns = time_ns
         self.flow = flow
@@ -91,7 +100,9 @@ class Attempt:
         self.ended_by = None
         self.outcome = None
         self.fin_at = None
-        self.client_spoke = False
+        self.last_word = None
+        self.client_changed_cipher = False
+        self.client_sent_data = False
         self.server_spoke = False
         self.server_answered = False
         self.doubtful = False
@@ -100,16 +111,26 @@ class Attempt:
         """Note a ServerHello; after a HelloRetryRequest the final one replaces it."""
         if self.server_hello is None or self.server_hello.retry:
             self.server_hello = hello
+            if hello.retry:
+                # What the client sent early was not accepted.
+                self.client_sent_data = False
             self._check_established()
 
     def saw_change_cipher_spec(self, side: Side) -> None:
         """Note a ChangeCipherSpec. TLS 1.3 sends them for show (RFC 8446 appendix D.4)."""
-        if not self.is_tls13():
-            self._spoke(side)
+        if side is Side.CLIENT:
+            self.client_changed_cipher = True
+        else:
+            self.server_spoke = True
+        self._check_established()
 
     def saw_application_data(self, side: Side) -> None:
         """Note an encrypted record of type 23."""
-        self._spoke(side)
+        if side is Side.CLIENT:
+            self.client_sent_data = True
+        else:
+            self.server_spoke = True
+        self._check_established()
 
     def saw_alert(self, side: Side, alert: Alert) -> None:
         """Note an alert in clear; a warning other than close_notify decides nothing."""
@@ -137,9 +158,15 @@ class Attempt:
             self.outcome = Outcome.UNANSWERED if silent else Outcome.UNKNOWN
 
     def refused_by(self) -> Side | None:
-        """Return who refused; None if the attempt was not refused."""
-        if self.outcome is Outcome.ALERT:
-            return self.alert_sender
+        """Return who refused; None if the attempt was not refused.
+
+        A client refuses by rejecting the certificate; why else it gave up is not known.
+        """
+        if self.outcome is Outcome.ALERT and self.alert is not None:
+            if self.alert_sender is Side.SERVER:
+                return Side.SERVER
+            rejected = self.alert.description in CERTIFICATE_REJECTED
+            return Side.CLIENT if rejected else Side.UNKNOWN
         if self.outcome in (Outcome.RESET, Outcome.CLOSED):
             return Side.SERVER if self.ended_by is Side.SERVER else Side.UNKNOWN
         return None
@@ -169,19 +196,13 @@ class Attempt:
         """Tell whether the server chose TLS 1.3."""
         return self.server_hello is not None and self.server_hello.negotiated == TLS_1_3
 
-    def _spoke(self, side: Side) -> None:
-        if side is Side.CLIENT:
-            self.client_spoke = True
-        else:
-            self.server_spoke = True
-        self._check_established()
-
     def _check_established(self) -> None:
-        if self.outcome is not None or not self.client_spoke:
+        if self.outcome is not None:
             return
         if self.is_tls13():
             retry = self.server_hello is not None and self.server_hello.retry
-            if not retry:
-                self.outcome = Outcome.ESTABLISHED
-        elif self.server_spoke:
+            agreed = self.client_sent_data and not retry
+        else:
+            agreed = self.server_spoke and (self.client_changed_cipher or self.client_sent_data)
+        if agreed:
             self.outcome = Outcome.ESTABLISHED

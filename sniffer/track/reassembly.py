@@ -3,12 +3,20 @@
 All memory is taken at the start: buffers of three sizes, and for each octet a mark that
 says whether it was seen, so that any order, overlap and repetition is the same simple case:
 the first octet seen at a place stays, another one later is a conflict.
+
+A buffer is in one of two lists of its size: free, or in use, the one without progress for
+longest first. So taking one, and finding whose it should be, costs the same however many
+there are.
 """
 
 from array import array
 
 SIZES = (2048, 16384, 65536)
-_FIELDS = 8
+_SHARES = (4, 4, 2)
+"""Each size is given this part of the budget: a quarter, a quarter, a half."""
+_CLASSES = len(SIZES)
+
+_FIELDS = 10
 _OFFSET = 0
 """Where the buffer lies in the arena."""
 _SIZE = 1
@@ -21,39 +29,68 @@ _TOP = 4
 _OWNER = 5
 """What the owner asked to be known by; -1: free."""
 _TOUCHED = 6
+_CLASS = 7
+_NEXT = 8
+_PREVIOUS = 9
+"""Neighbours in the list of its size; -1: none."""
+
+_ENDS = 3
+_FREE = 0
+"""First of the free buffers of a size."""
+_OLDEST = 1
+_NEWEST = 2
+"""First and last of those in use."""
 
 
 class Reassembly:
     """The buffers, each known by its handle, a small number."""
 
-    __slots__ = ("arena", "buffers", "conflicts", "count", "fields", "in_use", "marks")
+    __slots__ = (
+        "arena",
+        "buffers",
+        "conflicts",
+        "count",
+        "ends",
+        "fields",
+        "in_use",
+        "marks",
+        "nothing",
+        "seen",
+    )
     arena: memoryview
     buffers: int
     conflicts: int
     """Segments that repeated octets with other content."""
     count: int
+    ends: memoryview
     fields: memoryview
     in_use: int
     """Octets of buffers in use."""
     marks: memoryview
+    nothing: memoryview
+    seen: memoryview
+    """As many marks of either kind as the largest buffer has places."""
 
     def __init__(self, budget: int) -> None:
         """Reserve ``budget`` octets, half of them for the marks; pages stay untouched."""
-        half = budget // 2
         sizes = []
-        for size, share in zip(SIZES, (4, 4, 2), strict=True):
-            sizes += [size] * max(1, half // share // size)
+        for size, share in zip(SIZES, _SHARES, strict=True):
+            sizes += [size] * max(1, budget // 2 // share // size)
         self.buffers = len(sizes)
         self.arena = memoryview(bytearray(sum(sizes)))
         self.marks = memoryview(bytearray(sum(sizes)))
+        self.nothing = memoryview(bytearray(SIZES[-1]))
+        self.seen = memoryview(bytearray(b"\x01" * SIZES[-1]))
         self.fields = memoryview(array("q", bytes(8 * _FIELDS * len(sizes))))
-        at = 0
-        for handle, size in enumerate(sizes):
+        self.ends = memoryview(array("q", [-1] * (_ENDS * _CLASSES)))
+        at = sum(sizes)
+        for handle in range(self.buffers - 1, -1, -1):
             row = handle * _FIELDS
+            at -= sizes[handle]
             self.fields[row + _OFFSET] = at
-            self.fields[row + _SIZE] = size
-            self.fields[row + _OWNER] = -1
-            at += size
+            self.fields[row + _SIZE] = sizes[handle]
+            self.fields[row + _CLASS] = SIZES.index(sizes[handle])
+            self._put_free(handle)
         self.conflicts = 0
         self.count = 0
         self.in_use = 0
@@ -63,43 +100,61 @@ class Reassembly:
 
         -1: none that large is free.
         """
-        for handle in range(self.buffers):
+        for kind in range(_CLASSES):
+            handle = self.ends[kind * _ENDS + _FREE]
+            if handle < 0 or self.fields[handle * _FIELDS + _SIZE] < size:
+                continue
             row = handle * _FIELDS
-            if self.fields[row + _OWNER] < 0 and self.fields[row + _SIZE] >= size:
-                self.fields[row + _OWNER] = owner
-                self.fields[row + _BASE] = base
-                self.fields[row + _FILLED] = 0
-                self.fields[row + _TOP] = 0
-                self.fields[row + _TOUCHED] = now_ns
-                self.count += 1
-                self.in_use += self.fields[row + _SIZE]
-                return handle
+            self.ends[kind * _ENDS + _FREE] = self.fields[row + _NEXT]
+            self.fields[row + _OWNER] = owner
+            self.fields[row + _BASE] = base
+            self.fields[row + _FILLED] = 0
+            self.fields[row + _TOP] = 0
+            self._put_newest(handle, now_ns)
+            self.count += 1
+            self.in_use += self.fields[row + _SIZE]
+            return handle
         return -1
 
-    def oldest(self, size: int, owner: int) -> int:
-        """Return who owns the buffer for ``size`` octets that was untouched for longest.
+    def oldest(self, size: int, first: int, last: int) -> int:
+        """Return who owns the buffer for ``size`` octets that made no progress for longest.
 
-        Never ``owner`` itself; -1: there is nobody else.
+        Never one of the owners from ``first`` to ``last``; -1: there is nobody else.
         """
         found = -1
         touched = 0
-        for handle in range(self.buffers):
-            row = handle * _FIELDS
-            other = self.fields[row + _OWNER]
-            if other < 0 or other == owner or self.fields[row + _SIZE] < size:
-                continue
-            if found < 0 or self.fields[row + _TOUCHED] < touched:
-                found = other
-                touched = self.fields[row + _TOUCHED]
+        for kind in range(_CLASSES):
+            handle = self.ends[kind * _ENDS + _OLDEST]
+            while handle >= 0:
+                row = handle * _FIELDS
+                if self.fields[row + _SIZE] < size:
+                    break
+                owner = self.fields[row + _OWNER]
+                if first <= owner <= last:
+                    handle = self.fields[row + _NEXT]
+                    continue
+                if found < 0 or self.fields[row + _TOUCHED] < touched:
+                    found = owner
+                    touched = self.fields[row + _TOUCHED]
+                break
         return found
+
+    def any_owner(self) -> int:
+        """Return the owner of some buffer in use, or -1."""
+        for kind in range(_CLASSES):
+            handle = self.ends[kind * _ENDS + _OLDEST]
+            if handle >= 0:
+                return self.fields[handle * _FIELDS + _OWNER]
+        return -1
 
     def drop(self, handle: int) -> int:
         """Give a buffer back."""
         row = handle * _FIELDS
         start = self.fields[row + _OFFSET]
-        for at in range(start, start + self.fields[row + _TOP]):
-            self.marks[at] = 0
-        self.fields[row + _OWNER] = -1
+        top = self.fields[row + _TOP]
+        self.marks[start : start + top] = self.nothing[:top]
+        self._unlink(handle)
+        self._put_free(handle)
         self.count -= 1
         self.in_use -= self.fields[row + _SIZE]
         return handle
@@ -112,9 +167,10 @@ class Reassembly:
         """Return the stream offset of the buffer's first octet."""
         return self.fields[handle * _FIELDS + _BASE]
 
-    def start(self, handle: int) -> int:
-        """Return where in the arena the buffer lies."""
-        return self.fields[handle * _FIELDS + _OFFSET]
+    def place(self, handle: int, offset: int) -> int:
+        """Return where in the arena the octet of a stream offset lies."""
+        row = handle * _FIELDS
+        return self.fields[row + _OFFSET] + offset - self.fields[row + _BASE]
 
     def reach(self, handle: int) -> int:
         """Return the stream offset up to which nothing is missing."""
@@ -141,11 +197,14 @@ class Reassembly:
         stop = place + end - start
         if stop > self.fields[row + _SIZE]:
             stop = self.fields[row + _SIZE]
+        if stop <= place:
+            return 0
         origin = self.fields[row + _OFFSET]
+        top = self.fields[row + _TOP]
         fresh = 0
         conflict = False
         at = place
-        while at < stop:
+        while at < stop and at < top:
             octet = wire[start + at - place]
             if self.marks[origin + at] == 0:
                 self.marks[origin + at] = 1
@@ -154,16 +213,22 @@ class Reassembly:
             elif self.arena[origin + at] != octet:
                 conflict = True
             at += 1
+        if at < stop:
+            # Nothing was ever put there.
+            fresh += stop - at
+            start += at - place
+            self.arena[origin + at : origin + stop] = wire[start : start + stop - at]
+            self.marks[origin + at : origin + stop] = self.seen[: stop - at]
+            self.fields[row + _TOP] = top = stop
         if conflict:
             self.conflicts += 1
-        if stop > self.fields[row + _TOP]:
-            self.fields[row + _TOP] = stop
         filled = self.fields[row + _FILLED]
-        while filled < self.fields[row + _TOP] and self.marks[origin + filled]:
+        while filled < top and self.marks[origin + filled]:
             filled += 1
         self.fields[row + _FILLED] = filled
         if fresh:
-            self.fields[row + _TOUCHED] = now_ns
+            self._unlink(handle)
+            self._put_newest(handle, now_ns)
         return fresh
 
     def move(self, handle: int, wider: int) -> int:
@@ -172,15 +237,15 @@ class Reassembly:
         to = wider * _FIELDS
         source = self.fields[row + _OFFSET]
         target = self.fields[to + _OFFSET]
-        for at in range(self.fields[row + _TOP]):
-            self.arena[target + at] = self.arena[source + at]
-            self.marks[target + at] = self.marks[source + at]
-        self.fields[to + _TOP] = self.fields[row + _TOP]
+        top = self.fields[row + _TOP]
+        self.arena[target : target + top] = self.arena[source : source + top]
+        self.marks[target : target + top] = self.marks[source : source + top]
+        self.fields[to + _TOP] = top
         self.fields[to + _FILLED] = self.fields[row + _FILLED]
         return wider
 
     def advance(self, handle: int, offset: int) -> int:
-        """Forget the octets before a stream offset; return how many are left in use."""
+        """Forget the octets before a stream offset; return how many places are left in use."""
         row = handle * _FIELDS
         shift = offset - self.fields[row + _BASE]
         top = self.fields[row + _TOP]
@@ -188,26 +253,78 @@ class Reassembly:
             return top
         origin = self.fields[row + _OFFSET]
         left = top - shift if top > shift else 0
-        for at in range(left):
-            self.arena[origin + at] = self.arena[origin + at + shift]
-            self.marks[origin + at] = self.marks[origin + at + shift]
-        for at in range(left, top):
-            self.marks[origin + at] = 0
+        if left:
+            start = origin + shift
+            self.arena[origin : origin + left] = self.arena[start : start + left]
+            self.marks[origin : origin + left] = self.marks[start : start + left]
+        self.marks[origin + left : origin + top] = self.nothing[: top - left]
         self.fields[row + _BASE] = offset
         self.fields[row + _TOP] = left
-        filled = 0
+        filled = self.fields[row + _FILLED] - shift
+        if filled < 0:
+            filled = 0
         while filled < left and self.marks[origin + filled]:
             filled += 1
         self.fields[row + _FILLED] = filled
         return left
 
-    def next_island(self, handle: int) -> int:
-        """Return the stream offset of the first octet held behind a gap, or -1."""
+    def next_held(self, handle: int, offset: int) -> int:
+        """Return the first stream offset from ``offset`` on of which the octet is held, or -1."""
         row = handle * _FIELDS
         origin = self.fields[row + _OFFSET]
-        at = self.fields[row + _FILLED]
+        at = offset - self.fields[row + _BASE]
+        if at < 0:
+            at = 0
         while at < self.fields[row + _TOP]:
             if self.marks[origin + at]:
                 return self.fields[row + _BASE] + at
             at += 1
         return -1
+
+    def held_until(self, handle: int, offset: int) -> int:
+        """Return the stream offset up to which all octets from ``offset`` on are held."""
+        row = handle * _FIELDS
+        origin = self.fields[row + _OFFSET]
+        at = offset - self.fields[row + _BASE]
+        while at < self.fields[row + _TOP] and self.marks[origin + at]:
+            at += 1
+        return self.fields[row + _BASE] + at
+
+    def _put_free(self, handle: int) -> int:
+        row = handle * _FIELDS
+        end = self.fields[row + _CLASS] * _ENDS + _FREE
+        self.fields[row + _OWNER] = -1
+        self.fields[row + _PREVIOUS] = -1
+        self.fields[row + _NEXT] = self.ends[end]
+        self.ends[end] = handle
+        return handle
+
+    def _put_newest(self, handle: int, now_ns: int) -> int:
+        row = handle * _FIELDS
+        ends = self.fields[row + _CLASS] * _ENDS
+        last = self.ends[ends + _NEWEST]
+        self.fields[row + _TOUCHED] = now_ns
+        self.fields[row + _PREVIOUS] = last
+        self.fields[row + _NEXT] = -1
+        self.ends[ends + _NEWEST] = handle
+        if last < 0:
+            self.ends[ends + _OLDEST] = handle
+        else:
+            self.fields[last * _FIELDS + _NEXT] = handle
+        return handle
+
+    def _unlink(self, handle: int) -> int:
+        """Take a buffer out of the list of those in use."""
+        row = handle * _FIELDS
+        ends = self.fields[row + _CLASS] * _ENDS
+        before = self.fields[row + _PREVIOUS]
+        after = self.fields[row + _NEXT]
+        if before < 0:
+            self.ends[ends + _OLDEST] = after
+        else:
+            self.fields[before * _FIELDS + _NEXT] = after
+        if after < 0:
+            self.ends[ends + _NEWEST] = before
+        else:
+            self.fields[after * _FIELDS + _PREVIOUS] = before
+        return handle

@@ -43,7 +43,7 @@ ACK = 0x10
 # Words of a slot; word 1 is the table's LAST_SEEN.
 STATE = 0
 HALF_0 = 2
-HALF_WORDS = 6
+HALF_WORDS = 7
 
 # Words of each half.
 ORIGIN = 0
@@ -56,6 +56,8 @@ BUFFER = 4
 """Handle of the reassembly buffer, plus one; 0: none."""
 WANT = 5
 """Stream offset that must be reached before it makes sense to read again."""
+ACKED = 6
+"""Stream offset up to which the other side confirmed that it was received."""
 
 # Bits of STATE.
 CLIENT_KNOWN = 1
@@ -69,6 +71,8 @@ OPEN = 64
 """An attempt is under way."""
 GUESSED = 128
 """Where the server's stream starts was told by the hello's acknowledgement alone."""
+ONE_SIDED = 256
+"""Counted as a conversation of which only one direction was seen."""
 
 # Phases of a half.
 FRESH = 0
@@ -93,6 +97,12 @@ RECORD_APPLICATION_DATA = 23
 
 WINDOW = 1 << 20
 """How far from what was seen a sequence number may lie to be of the same stream."""
+RESET_WINDOW = 65535
+"""How far behind the last octet a RST may lie (RFC 9293 section 3.10.7.4)."""
+LONGEST_EARLY_ANSWER = 16384
+"""How much is kept of what a server says before its client's hello was seen."""
+MOST_ISLANDS = 64
+"""Pieces between gaps of one direction that are looked at when no more will come."""
 HALF_RING = 0x80000000
 RING = 0xFFFFFFFF
 SECOND_NS = 1_000_000_000
@@ -101,6 +111,7 @@ SYN_ENTRIES = 65536
 """Connections whose SYN is remembered before they have a slot; two words each."""
 SYN_CLIENT = 1
 SYN_SERVER = 2
+"""Whose SYN was seen; a SYN-ACK tells the client's sequence number too."""
 SYN_CLIENT_IS_1 = 4
 
 # Why a hello is not complete.
@@ -111,7 +122,10 @@ TIMEOUT = 3
 END_OF_INPUT = 4
 LENGTH = 5
 EVICTED = 6
+
 INTERNAL_ERRORS_KEPT = 10
+FEW_WAITING = 1024
+"""So many attempts may wait for their time though they are closed."""
 
 INCOMPLETE_REASONS = (
     "truncated",
@@ -130,6 +144,8 @@ class Counters(Struct, kw_only=True):
     frames: int
     bytes: int
     frames_truncated: int
+    frames_backwards: int
+    """Frames older than one before them; their time is told, but nothing waits for it."""
     undecoded: dict[str, int]
     flows: int
     flows_open: int
@@ -190,12 +206,15 @@ class Tracker:
         self.number = 0
         self.time_ns = 0
         self.is_sslv2 = False
+        self.final = False
+        self.closing = False
         self.index = 0
         self.now_ns = 0
         self.first_ns = 0
         self.frames = 0
         self.bytes = 0
         self.truncated = 0
+        self.backwards = 0
         self.flow_count = 0
         self.open_flows = 0
         self.one_sided = 0
@@ -222,7 +241,7 @@ class Tracker:
                 self._segment(batch, at)
             except Exception as error:
                 # Our bug, whatever the frame was: one frame is lost, the run goes on.
-                self._internal(batch, error)
+                self._internal(batch.first_frame + self.index, error)
             self.index += 1
         self.tick(self.now_ns)
 
@@ -251,7 +270,12 @@ class Tracker:
         while self.waiting:
             _, attempt = self.waiting.popleft()
             if not attempt.closed:
-                self._conclude(attempt, END_OF_INPUT, time_is_over=False)
+                self._settle(attempt, END_OF_INPUT, time_is_over=False)
+        owner = self.reassembly.any_owner()
+        while owner >= 0:
+            self._drop_buffer(owner >> 1, owner & 1)
+            owner = self.reassembly.any_owner()
+        self._count_one_sided()
 
     def counters(self) -> Counters:
         """Return what was seen and lost so far."""
@@ -271,10 +295,11 @@ class Tracker:
             frames=self.frames,
             bytes=self.bytes,
             frames_truncated=self.truncated,
+            frames_backwards=self.backwards,
             undecoded=undecoded,
             flows=self.flow_count,
             flows_open=self.open_flows,
-            one_sided_flows=self.one_sided + self._count_one_sided(),
+            one_sided_flows=self.one_sided,
             hellos=self.hellos,
             incomplete={
                 reason: self.incomplete[number]
@@ -306,6 +331,8 @@ class Tracker:
                 self.now_ns = time_ns
             if time_ns > self.now_ns:
                 self.now_ns = time_ns
+            elif time_ns < self.now_ns:
+                self.backwards += 1
             self.frames += 1
             captured = batch.ends[index] - batch.starts[index]
             self.bytes += captured
@@ -325,7 +352,6 @@ class Tracker:
             if slot < 0:
                 if frame.flags & SYN:
                     self._note_syn(frame)
-                    continue
                 if frame.end + frame.missing <= frame.at:
                     continue
                 self.slot = -1
@@ -334,47 +360,112 @@ class Tracker:
             words[at + LAST_SEEN] = self.now_ns
             words[at + STATE] |= SEEN_1 if flows.direction else SEEN_0
             if not frame.flags & SYN:
-                if words[at + STATE] & SETTLED:
-                    continue
-                if frame.end + frame.missing <= frame.at and not frame.flags & (FIN | RST):
-                    continue
+                half = at + HALF_0 + flows.direction * HALF_WORDS
+                if words[at + STATE] & SETTLED or (
+                    words[half + PHASE] == OTHER and not words[at + STATE] & OPEN
+                ):
+                    if self._is_same_stream(batch.wire, frame, half):
+                        continue
+                else:
+                    if frame.flags & ACK:
+                        self._note_acknowledgement(
+                            frame, at + HALF_0 + (1 - flows.direction) * HALF_WORDS
+                        )
+                    if frame.end + frame.missing <= frame.at and not frame.flags & (FIN | RST):
+                        continue
             self.slot = slot
             return index
         return batch.count
+
+    def _is_same_stream(self, wire: memoryview, frame: Frame, half: int) -> bool:
+        """Follow a stream nothing of which is wanted; False: another one may begin here.
+
+        That is where the sequence number fits no more, its SYN was missed, and the segment
+        looks like a ClientHello.
+        """
+        words = self.words
+        length = frame.end - frame.at + frame.missing
+        if words[half + PHASE] == FRESH:
+            words[half + PHASE] = OTHER
+            words[half + ORIGIN] = frame.sequence
+            words[half + TOP] = length
+            return True
+        offset = self._offset(half, frame.sequence)
+        if -WINDOW < offset - words[half + TOP] < WINDOW:
+            if offset + length > words[half + TOP]:
+                words[half + TOP] = offset + length
+            return True
+        at = frame.at
+        return not (
+            frame.end - at > tls_record.HEADER_LENGTH
+            and wire[at] == RECORD_HANDSHAKE
+            and wire[at + 1] == 3
+            and wire[at + tls_record.HEADER_LENGTH] == client_hello.CLIENT_HELLO
+        )
+
+    def _note_acknowledgement(self, frame: Frame, half: int) -> int:
+        """Note how much of the other side's stream the segment confirms."""
+        words = self.words
+        if words[half + PHASE] == FRESH:
+            return 0
+        offset = self._offset(half, frame.acknowledgement)
+        if words[half + ACKED] < offset < words[half + TOP] + WINDOW:
+            words[half + ACKED] = offset
+        return 0
+
+    def _offset(self, half: int, sequence: int) -> int:
+        """Return the stream offset of a sequence number: the one nearest to TOP."""
+        top = self.words[half + TOP]
+        delta = (sequence - self.words[half + ORIGIN] - top) & RING
+        if delta >= HALF_RING:
+            delta -= RING + 1
+        return top + delta
 
     def _note_syn(self, frame: Frame) -> int:
         """Remember the sequence number of a SYN or SYN-ACK without giving it a slot."""
         at = (self.flows.tag >> 20 & (SYN_ENTRIES - 1)) * 2
         tag = self.flows.tag & ~7
-        if self.syns[at] & ~7 != tag:
-            self.syns[at] = tag
-            self.syns[at + 1] = 0
+        said = self.syns[at] & 7 if self.syns[at] & ~7 == tag else 0
+        client = self.syns[at + 1] >> 32
+        server = self.syns[at + 1] & RING
+        sequence = frame.sequence
+        acknowledged = (frame.acknowledgement - 1) & RING
         if frame.flags & ACK:
-            number = frame.sequence
-            self.syns[at] |= SYN_SERVER
-            self.syns[at + 1] = (self.syns[at + 1] >> 32) << 32 | number
             client_is_1 = self.flows.direction == 0
+            if said & SYN_CLIENT and client != acknowledged:
+                return 0
+            client = acknowledged
+            server = sequence
+            said |= SYN_SERVER
         else:
-            # A new connection: whatever an earlier one's server said is void.
-            self.syns[at] = tag | SYN_CLIENT
-            number = frame.sequence
-            self.syns[at + 1] = number << 32
             client_is_1 = self.flows.direction == 1
+            # A new connection: whatever an earlier one's server said is void.
+            if client != sequence:
+                said = 0
+            client = sequence
+            said |= SYN_CLIENT
+        said &= ~SYN_CLIENT_IS_1
         if client_is_1:
-            self.syns[at] |= SYN_CLIENT_IS_1
-        else:
-            self.syns[at] &= ~SYN_CLIENT_IS_1
+            said |= SYN_CLIENT_IS_1
+        self.syns[at] = tag | said
+        self.syns[at + 1] = client << 32 | server
         return 0
 
     def _count_one_sided(self) -> int:
-        """Return how many of the flows at hand showed one direction only."""
-        count = 0
+        """Count the flows at hand that showed one direction only."""
         for slot in range(self.flows.slots):
             if self.flows.tags[slot]:
-                seen = self.words[slot * SLOT_WORDS + STATE] & (SEEN_0 | SEEN_1)
-                if seen != SEEN_0 | SEEN_1:
-                    count += 1
-        return count
+                self._note_one_sided(slot)
+        return 0
+
+    def _note_one_sided(self, slot: int) -> int:
+        """Count a flow that is done with, once, if it showed one direction only."""
+        at = slot * SLOT_WORDS + STATE
+        seen = self.words[at] & (SEEN_0 | SEEN_1)
+        if seen != SEEN_0 | SEEN_1 and not self.words[at] & ONE_SIDED:
+            self.words[at] |= ONE_SIDED
+            self.one_sided += 1
+        return 0
 
     # -- per segment that may matter -------------------------------------------------------
 
@@ -387,25 +478,31 @@ class Tracker:
         frame = self.frame
         slot = self.slot
         direction = self.flows.direction
+        length = frame.end - frame.at + frame.missing
         if frame.flags & SYN:
-            if self._is_new_connection(slot, direction):
+            if slot >= 0 and self._is_new_connection(slot, direction):
                 self._forget(slot, ENDED)
                 self._note_syn(frame)
-            return
+                slot = -1
+            if not length:
+                return
+            # The SYN carries data (RFC 7413), which begins one number later.
+            frame.sequence = (frame.sequence + 1) & RING
         if slot < 0:
             slot = self._enter()
         words = self.words
         base = slot * SLOT_WORDS
         half = base + HALF_0 + direction * HALF_WORDS
-        length = frame.end - frame.at + frame.missing
         if words[half + PHASE] == FRESH:
+            attempt = self.attempts[slot]
             words[half + ORIGIN] = frame.sequence
-            words[half + PHASE] = RECORDS if words[base + STATE] & OPEN else JOINED
+            answers = attempt is not None and attempt.hello is not None
+            words[half + PHASE] = RECORDS if answers else JOINED
         offset = self._offset(half, frame.sequence)
         if not -WINDOW < offset - words[half + TOP] < WINDOW:
-            if words[base + STATE] & GUESSED and self._is_server(slot, direction):
+            if length and words[base + STATE] & GUESSED and self._is_server(slot, direction):
                 words[half + ORIGIN] = frame.sequence
-                offset = words[half + AT] = words[half + TOP] = 0
+                offset = words[half + AT] = words[half + TOP] = words[half + ACKED] = 0
             elif not length or not self._begins_with_hello(batch.wire, frame.at, frame.end):
                 return
             else:
@@ -428,22 +525,15 @@ class Tracker:
         if frame.flags & (FIN | RST) and not words[base + STATE] & SETTLED:
             self._end(slot, direction, offset + length, bool(frame.flags & RST))
 
-    def _offset(self, half: int, sequence: int) -> int:
-        """Return the stream offset of a sequence number: the one nearest to AT."""
-        at = self.words[half + AT]
-        delta = (sequence - self.words[half + ORIGIN] - at) & RING
-        if delta >= HALF_RING:
-            delta -= RING + 1
-        return at + delta
-
     def _is_new_connection(self, slot: int, direction: int) -> bool:
         """Tell whether the SYN in ``frame`` begins another connection than the slot's."""
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         first = (self.frame.sequence + 1) & RING
         if self.words[half + PHASE] == FRESH and self.frame.flags & ACK:
-            open_now = self.words[slot * SLOT_WORDS + STATE] & OPEN
+            attempt = self.attempts[slot]
+            answers = attempt is not None and attempt.hello is not None
             self.words[half + ORIGIN] = first
-            self.words[half + PHASE] = RECORDS if open_now else START
+            self.words[half + PHASE] = RECORDS if answers else START
             return False
         return self.words[half + ORIGIN] != first
 
@@ -468,10 +558,10 @@ class Tracker:
         if said & ~7 == flows.tag & ~7 and said & (SYN_CLIENT | SYN_SERVER):
             client = 1 if said & SYN_CLIENT_IS_1 else 0
             state |= CLIENT_KNOWN | (CLIENT_IS_1 if client else 0)
+            half = base + HALF_0 + client * HALF_WORDS
+            words[half + ORIGIN] = ((self.syns[at + 1] >> 32) + 1) & RING
+            words[half + PHASE] = START
             if said & SYN_CLIENT:
-                half = base + HALF_0 + client * HALF_WORDS
-                words[half + ORIGIN] = ((self.syns[at + 1] >> 32) + 1) & RING
-                words[half + PHASE] = START
                 state |= SYN_SEEN | (SEEN_1 if client else SEEN_0)
             if said & SYN_SERVER:
                 half = base + HALF_0 + (1 - client) * HALF_WORDS
@@ -494,8 +584,13 @@ class Tracker:
         phase = words[half + PHASE]
         server = self._is_server(slot, direction)
         attempt = self.attempts[slot]
-        if server and attempt is not None and attempt.hello is not None:
-            attempt.server_answered = True
+        if attempt is not None:
+            if attempt.direction != direction:
+                server = True
+            if server and attempt.hello is not None:
+                frame = self.frame
+                if offset + frame.end - frame.at + frame.missing > words[half + AT]:
+                    attempt.server_answered = True
         if phase in (RECORDS, CIPHER, LOST):
             self._records(wire, slot, direction, offset)
         elif phase in (START, JOINED):
@@ -503,6 +598,7 @@ class Tracker:
                 self._early_answer(wire, slot, direction, offset)
             else:
                 self._seek_hello(wire, slot, direction, offset)
+        self._check_fin(slot)
 
     def _is_server(self, slot: int, direction: int) -> bool:
         """Tell whether this direction is known to be the server's."""
@@ -516,13 +612,19 @@ class Tracker:
         words = self.words
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         attempt = self.attempts[slot]
-        if attempt is None:
-            if is_reset:
-                self._let_go(slot)
-            return
         if is_reset:
-            attempt.saw_end(self._side(slot, direction), Outcome.RESET)
+            furthest = max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
+            if not words[half + ACKED] <= offset <= furthest:
+                return
+            if attempt is None:
+                # Were it forged, the hello may still come.
+                self._drop_buffer(slot, 0)
+                self._drop_buffer(slot, 1)
+                return
+            attempt.last_word = (self._side(attempt, direction), Outcome.RESET)
             self._conclude(attempt, ENDED, time_is_over=False)
+            return
+        if attempt is None or attempt.fin_at is not None:
             return
         attempt.fin_at = (direction, offset)
         if words[half + PHASE] in (OTHER, LOST):
@@ -541,11 +643,11 @@ class Tracker:
         if handle >= 0:
             reach = max(reach, self.reassembly.reach(handle))
         if reach >= offset:
-            attempt.saw_end(self._side(slot, direction), Outcome.CLOSED)
+            attempt.last_word = (self._side(attempt, direction), Outcome.CLOSED)
             self._conclude(attempt, ENDED, time_is_over=False)
 
-    def _side(self, slot: int, direction: int) -> Side:
-        return Side.SERVER if self._is_server(slot, direction) else Side.CLIENT
+    def _side(self, attempt: Attempt, direction: int) -> Side:
+        return Side.CLIENT if direction == attempt.direction else Side.SERVER
 
     # -- the hello -------------------------------------------------------------------------
 
@@ -554,7 +656,10 @@ class Tracker:
         frame = self.frame
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         first = wire[frame.at] if frame.end > frame.at else 0
-        if offset == 0 and not (20 <= first <= 23 or first & 0x80):
+        if (offset == 0 and not (20 <= first <= 23 or first & 0x80)) or (
+            offset + frame.end - frame.at > LONGEST_EARLY_ANSWER
+        ):
+            self._drop_buffer(slot, direction)
             self.words[half + PHASE] = OTHER
             return
         self._keep(wire, slot, direction, offset, frame.at, frame.end)
@@ -578,9 +683,9 @@ class Tracker:
             if answer == NO_MATCH:
                 self._no_hello(slot, direction)
                 return
-            attempt = self._begin(wire, slot)
+            attempt = self._begin(wire, slot, direction)
             if answer == FOUND:
-                self._found(wire, slot, direction)
+                self._found(attempt, slot, direction)
                 words[half + AT] = offset + self.message.after - start
                 self._go_on(wire, slot, direction, offset - (start - frame.at))
                 return
@@ -589,34 +694,37 @@ class Tracker:
                 return
             handle = words[half + BUFFER] - 1
         else:
+            if offset - at >= LARGEST:
+                # What is missing will not come any more.
+                self._accept_cut(slot, direction, GAP)
+                return
+            before = self.reassembly.reach(handle) if handle >= 0 else at
             if self._keep(wire, slot, direction, offset, start, end) == 0:
                 return
             handle = words[half + BUFFER] - 1
             reach = self.reassembly.reach(handle)
-            if reach == at:
+            if reach == before:
                 return
+            attempt = self._begin(wire, slot, direction)
             if reach >= words[half + WANT]:
-                first = self.reassembly.start(handle)
+                first = self.reassembly.place(handle, at)
                 answer = self._look(self.reassembly.arena, first, first + reach - at, half)
                 if answer == NO_MATCH:
                     self._no_hello(slot, direction)
                     return
-                attempt = self._begin(wire, slot)
                 if answer == FOUND:
-                    self._found(self.reassembly.arena, slot, direction)
+                    self._found(attempt, slot, direction)
                     words[half + AT] = at + self.message.after - first
                     self._read_buffer(slot, direction)
                     self._expect_answer(slot, 1 - direction)
                     return
                 words[half + WANT] = at + self.message.want - first
-            else:
-                attempt = self._begin(wire, slot)
         attempt.frame, attempt.time_ns = self.number, self.time_ns
         reach = self.reassembly.reach(handle)
         if reach - at >= LARGEST:
-            self._conclude(attempt, LENGTH, time_is_over=False)
+            self._accept_cut(slot, direction, LENGTH)
         elif frame.missing and reach == offset + end - start:
-            self._conclude(attempt, CUT, time_is_over=False)
+            self._accept_cut(slot, direction, CUT)
 
     def _look(self, wire: memoryview, start: int, end: int, half: int) -> int:
         """Tell whether a hello stands at ``start``; ``message`` is where it was looked for."""
@@ -666,17 +774,32 @@ class Tracker:
         else:
             self._drop_buffer(slot, direction)
 
-    def _begin(self, wire: memoryview, slot: int) -> Attempt:
+    def _accept_cut(self, slot: int, direction: int, reason: int) -> None:
+        """Make do with the beginning of a hello: the rest will not come. Wait for its outcome."""
+        words = self.words
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        attempt = self.attempts[slot]
+        if attempt is not None:
+            self._read_cut_hello(attempt, reason)
+        if attempt is None or attempt.hello is None:
+            self._no_hello(slot, direction)
+            return
+        self._drop_buffer(slot, direction)
+        words[half + AT] = words[half + TOP]
+        if attempt.deadline_ns != self.now_ns + self.answer_ns:
+            self._wait(attempt)
+        self._expect_answer(slot, 1 - direction)
+
+    def _begin(self, wire: memoryview, slot: int, direction: int) -> Attempt:
         """Return the slot's attempt; if it has none, begin one with the segment in ``frame``."""
         attempt = self.attempts[slot]
         if attempt is not None:
             return attempt
-        return self._new_attempt(slot, self._flow(wire))
+        return self._new_attempt(slot, direction, self._flow(wire))
 
-    def _new_attempt(self, slot: int, flow: Flow) -> Attempt:
-        if self.open_count >= self.most_open:
-            self._settle_oldest()
-        attempt = Attempt(slot, self.number, self.time_ns, flow)
+    def _new_attempt(self, slot: int, direction: int, flow: Flow) -> Attempt:
+        self._make_room()
+        attempt = Attempt(slot, direction, self.number, self.time_ns, flow)
         self.attempts[slot] = attempt
         self.words[slot * SLOT_WORDS + STATE] |= OPEN
         self.open_count += 1
@@ -685,13 +808,11 @@ class Tracker:
         self._wait(attempt)
         return attempt
 
-    def _found(self, wire: memoryview, slot: int, direction: int) -> None:
+    def _found(self, attempt: Attempt, slot: int, direction: int) -> None:
         """Note the whole hello that ``message`` holds."""
         words = self.words
-        base = slot * SLOT_WORDS
-        half = base + HALF_0 + direction * HALF_WORDS
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         message = self.message
-        attempt = self._begin(wire, slot)
         attempt.frame, attempt.time_ns = self.number, self.time_ns
         if self.is_sslv2:
             attempt.hello = sslv2.read(message.wire, message.start, message.end)
@@ -703,10 +824,15 @@ class Tracker:
         attempt.doubtful = self.is_sslv2 and words[half + PHASE] == JOINED
         if attempt.deadline_ns != self.now_ns + self.answer_ns:
             self._wait(attempt)
-        state = words[base + STATE] & ~CLIENT_IS_1
-        words[base + STATE] = state | CLIENT_KNOWN | (CLIENT_IS_1 if direction else 0)
+        self._know_client(slot, direction)
         words[half + PHASE] = RECORDS
         words[half + WANT] = 0
+
+    def _know_client(self, slot: int, direction: int) -> None:
+        """Take who sent the hello for the client, whatever ports and SYNs said."""
+        base = slot * SLOT_WORDS
+        state = self.words[base + STATE] & ~CLIENT_IS_1
+        self.words[base + STATE] = state | CLIENT_KNOWN | (CLIENT_IS_1 if direction else 0)
 
     def _go_on(self, wire: memoryview, slot: int, direction: int, offset: int) -> None:
         """Read on behind the hello, in the same segment and on the server's side."""
@@ -744,7 +870,9 @@ class Tracker:
             words[half + PHASE] = RECORDS
             words[half + AT] = words[half + TOP]
             if frame.flags & ACK:
-                words[half + AT] = self._offset(half, frame.acknowledgement)
+                answer = self._offset(half, frame.acknowledgement)
+                if words[half + TOP] < answer < words[half + TOP] + WINDOW:
+                    words[half + AT] = answer
 
     def _flow(self, wire: memoryview) -> Flow:
         """Return the conversation of the segment in ``frame``, sent by the client."""
@@ -776,12 +904,13 @@ class Tracker:
             return
         if offset > at + LARGEST and words[half + PHASE] != LOST:
             # What is missing will not come any more.
-            self._skip_gaps(slot, direction)
+            self._read_to_the_end(slot, direction)
             if words[base + STATE] & SETTLED:
                 return
             at = words[half + AT]
-            self.unseen_bytes += offset - at
-            words[half + PHASE] = LOST
+            if offset > at:
+                self.unseen_bytes += offset - at
+                words[half + PHASE] = LOST
         if words[half + PHASE] == LOST:
             if not self._begins_with_record(wire, start, end):
                 words[half + AT] = stop + frame.missing
@@ -794,6 +923,7 @@ class Tracker:
             return
         start += at - offset
         if start < end:
+            self.final = frame.missing > 0
             start += self._walk(wire, start, end, slot, direction)
             if words[base + STATE] & SETTLED or words[half + PHASE] == OTHER:
                 return
@@ -810,24 +940,25 @@ class Tracker:
         words = self.words
         base = slot * SLOT_WORDS
         half = base + HALF_0 + direction * HALF_WORDS
-        handle = words[half + BUFFER] - 1
-        if handle >= 0:
-            reassembly = self.reassembly
-            if reassembly.advance(handle, words[half + AT]) == 0:
+        reassembly = self.reassembly
+        self.final = False
+        while words[half + BUFFER]:
+            handle = words[half + BUFFER] - 1
+            at = words[half + AT]
+            if reassembly.advance(handle, at) == 0:
                 self._drop_buffer(slot, direction)
-            else:
-                reach = reassembly.reach(handle)
-                if reach > words[half + AT] and reach >= words[half + WANT]:
-                    start = reassembly.start(handle)
-                    end = start + reach - words[half + AT]
-                    self._walk(reassembly.arena, start, end, slot, direction)
-                    if words[base + STATE] & SETTLED:
-                        return
-                    if words[half + PHASE] == OTHER or (
-                        reassembly.advance(handle, words[half + AT]) == 0
-                    ):
-                        self._drop_buffer(slot, direction)
-        self._check_fin(slot)
+                break
+            reach = reassembly.reach(handle)
+            if reach <= at or reach < words[half + WANT]:
+                break
+            start = reassembly.place(handle, at)
+            self._walk(reassembly.arena, start, start + reach - at, slot, direction)
+            if words[base + STATE] & SETTLED:
+                return
+            if words[half + PHASE] == OTHER:
+                self._drop_buffer(slot, direction)
+            elif words[half + AT] == at:
+                break
 
     def _walk(self, wire: memoryview, start: int, end: int, slot: int, direction: int) -> int:
         """Read the records from ``start`` on, the stream's octet AT; return how many were used.
@@ -838,11 +969,11 @@ class Tracker:
         base = slot * SLOT_WORDS
         half = base + HALF_0 + direction * HALF_WORDS
         record = self.record
-        side = self._side(slot, direction)
         first = words[half + AT]
         at = start
         want = 0
         attempt = self.attempts[slot]
+        side = Side.UNKNOWN if attempt is None else self._side(attempt, direction)
         while at < end and attempt is not None and attempt.outcome is None:
             answer = tls_record.read(wire, at, end, record)
             if answer == NO_MATCH:
@@ -900,7 +1031,7 @@ class Tracker:
                 server_hello.fits(message.wire, message.start, message.end) == NO_MATCH
             ):
                 return 0
-            if answer == NEED_MORE and not self.frame.missing:
+            if answer == NEED_MORE and not self.final:
                 return message.want
             hello = server_hello.read(message.wire, message.start, message.end, message.version)
             if hello is not None:
@@ -913,15 +1044,18 @@ class Tracker:
         ):
             return 0
         if answer == NEED_MORE:
-            return 0 if self.frame.missing else message.want
+            return 0 if self.final else message.want
         if said is not None and said.retry:
             return 0
+        first = attempt.hello
         again = client_hello.read(message.wire, message.start, message.end, message.version)
-        if again is None or (said is None and again == attempt.hello):
+        if again is None or first is None or (said is None and again.random == first.random):
+            return 0
+        if self.closing:
             return 0
         # A renegotiation in clear is an attempt of its own, in the same stream.
         self._expect_nothing_more(attempt)
-        fresh = self._new_attempt(slot, attempt.flow)
+        fresh = self._new_attempt(slot, attempt.direction, attempt.flow)
         fresh.hello = again
         fresh.cut_reason = LENGTH
         return 0
@@ -935,31 +1069,54 @@ class Tracker:
             return False
         return record.version <= 0x0304 and record.end > record.body
 
-    def _skip_gaps(self, slot: int, direction: int) -> None:
-        """Read what the buffer holds behind its gaps, and drop it."""
+    def _find_record(self, wire: memoryview, start: int, end: int) -> int:
+        """Return where in octets behind a gap a record begins; ``end``: nowhere.
+
+        At their very start one header is believed, further on two that follow each other,
+        or one whose record ends where they end.
+        """
+        record = self.record
+        at = start
+        while at < end:
+            if 20 <= wire[at] <= 23 and self._begins_with_record(wire, at, end):
+                after = record.end
+                if at == start or after == end or self._begins_with_record(wire, after, end):
+                    return at
+            at += 1
+        return end
+
+    def _read_to_the_end(self, slot: int, direction: int) -> None:
+        """Read what a half's buffer holds, over its gaps, and drop it: no more will come."""
         words = self.words
         base = slot * SLOT_WORDS
         half = base + HALF_0 + direction * HALF_WORDS
         reassembly = self.reassembly
-        while words[half + BUFFER]:
-            handle = words[half + BUFFER] - 1
-            island = reassembly.next_island(handle)
+        handle = words[half + BUFFER] - 1
+        if handle < 0:
+            return
+        for _ in range(MOST_ISLANDS):
+            at = words[half + AT]
+            island = reassembly.next_held(handle, at)
             if island < 0:
-                self._drop_buffer(slot, direction)
-                return
-            self.unseen_bytes += island - reassembly.reach(handle)
-            words[half + AT] = island
-            words[half + WANT] = 0
-            reassembly.advance(handle, island)
-            start = reassembly.start(handle)
-            reach = reassembly.reach(handle)
-            if self._begins_with_record(reassembly.arena, start, start + reach - island):
+                break
+            stop = reassembly.held_until(handle, island)
+            start = reassembly.place(handle, island)
+            end = start + stop - island
+            if island > at or words[half + PHASE] in (LOST, OTHER):
+                self.unseen_bytes += island - at
+                start = self._find_record(reassembly.arena, start, end)
                 words[half + PHASE] = RECORDS
-                self._walk(reassembly.arena, start, start + reach - island, slot, direction)
-                if words[base + STATE] & SETTLED:
-                    return
-            words[half + AT] = max(words[half + AT], reach)
-            reassembly.advance(handle, min(words[half + AT], reach))
+            words[half + AT] = stop - (end - start)
+            self.final = True
+            self._walk(reassembly.arena, start, end, slot, direction)
+            if words[base + STATE] & SETTLED:
+                return
+            if words[half + AT] < stop:
+                words[half + AT] = stop
+                words[half + PHASE] = LOST
+        words[half + AT] = max(words[half + AT], reassembly.top(handle))
+        words[half + WANT] = 0
+        self._drop_buffer(slot, direction)
 
     def _keep(
         self, wire: memoryview, slot: int, direction: int, offset: int, start: int, end: int
@@ -981,8 +1138,8 @@ class Tracker:
         if handle < 0 or size > reassembly.room(handle):
             wider = reassembly.take(slot * 2 + direction, at, size, self.now_ns)
             while wider < 0:
-                # The one untouched for longest makes room; not this one.
-                owner = reassembly.oldest(size, slot * 2 + direction)
+                # The one without progress for longest makes room; never this conversation.
+                owner = reassembly.oldest(size, slot * 2, slot * 2 + 1)
                 if owner < 0:
                     return 0
                 self.evicted_buffers += 1
@@ -1020,41 +1177,79 @@ class Tracker:
         if not self.waiting:
             self.next_deadline_ns = attempt.deadline_ns
         self.waiting.append((attempt.deadline_ns, attempt))
+        if len(self.waiting) > 4 * self.open_count + FEW_WAITING:
+            # Most are closed, or wait further on: they are not kept for their time to come.
+            still = [
+                (deadline_ns, one)
+                for deadline_ns, one in self.waiting
+                if not one.closed and one.deadline_ns == deadline_ns
+            ]
+            self.waiting = deque(still)
 
     def _expire(self) -> None:
         """Settle the attempts whose time is over."""
-        waiting = self.waiting
-        while waiting and waiting[0][0] <= self.now_ns:
-            deadline_ns, attempt = waiting.popleft()
+        while self.waiting and self.waiting[0][0] <= self.now_ns:
+            deadline_ns, attempt = self.waiting.popleft()
             if not attempt.closed and attempt.deadline_ns == deadline_ns:
-                self._conclude(attempt, TIMEOUT, time_is_over=True)
+                self._settle(attempt, TIMEOUT, time_is_over=True)
+        waiting = self.waiting
         self.next_deadline_ns = waiting[0][0] if waiting else self.now_ns + self.answer_ns
 
-    def _settle_oldest(self) -> None:
-        while self.waiting:
+    def _make_room(self) -> None:
+        """Settle the oldest attempts where one more would be too many."""
+        while self.open_count >= self.most_open and self.waiting:
             deadline_ns, attempt = self.waiting.popleft()
             if not attempt.closed and attempt.deadline_ns == deadline_ns:
                 self.evicted_attempts += 1
-                self._conclude(attempt, EVICTED, time_is_over=False)
-                return
+                self._settle(attempt, EVICTED, time_is_over=False)
+        while len(self.order) >= self.most_open:
+            # What is settled waits for the oldest one; that is too many too.
+            number, _, attempt = heapq.heappop(self.order)
+            if not attempt.closed and number == attempt.frame:
+                self.evicted_attempts += 1
+                self._settle(attempt, EVICTED, time_is_over=False)
+            if attempt.closed:
+                self._emit(attempt)
+            else:
+                heapq.heappush(self.order, (attempt.frame, self._next(), attempt))
+
+    def _settle(self, attempt: Attempt, reason: int, *, time_is_over: bool) -> None:
+        """Settle an attempt that no frame at hand belongs to."""
+        try:
+            self._conclude(attempt, reason, time_is_over=time_is_over)
+        except Exception as error:
+            # Our bug: its outcome is lost, the run goes on.
+            self._internal(attempt.frame, error)
+            if not attempt.closed:
+                self._close(attempt)
+                self._let_go(attempt.slot)
 
     def _conclude(self, attempt: Attempt, reason: int, *, time_is_over: bool) -> None:
         """Settle an attempt on what is there; ``reason`` is why its hello may be cut."""
         slot = attempt.slot
-        state = self.words[slot * SLOT_WORDS + STATE]
-        client = 1 if state & CLIENT_IS_1 else 0
+        base = slot * SLOT_WORDS
         if attempt.hello is None:
             self._read_cut_hello(attempt, reason)
-        elif attempt.outcome is None:
-            for direction in (1 - client, client):
-                self._skip_gaps(slot, direction)
+        if attempt.hello is not None and attempt.outcome is None:
+            for direction in (1 - attempt.direction, attempt.direction):
+                half = base + HALF_0 + direction * HALF_WORDS
+                if self.words[half + PHASE] in (START, JOINED):
+                    self.words[half + PHASE] = RECORDS
+                    attempt.server_answered = self.words[half + BUFFER] > 0
+                self.closing = True
+                self._read_to_the_end(slot, direction)
+                self.closing = False
                 if attempt.closed:
                     return
-            if attempt.fin_at is not None:
-                attempt.saw_end(self._side(slot, attempt.fin_at[0]), Outcome.CLOSED)
-        server_seen = bool(state & (SEEN_0 if client else SEEN_1))
+        if attempt.last_word is None and attempt.fin_at is not None:
+            attempt.last_word = (self._side(attempt, attempt.fin_at[0]), Outcome.CLOSED)
+        if attempt.last_word is not None:
+            attempt.saw_end(*attempt.last_word)
+        state = self.words[base + STATE]
+        server_seen = bool(state & (SEEN_0 if attempt.direction else SEEN_1))
         attempt.give_up(server_seen=server_seen, time_is_over=time_is_over)
         self._note_halves(attempt)
+        self._note_one_sided(slot)
         self._close(attempt)
         self._let_go(slot)
 
@@ -1066,38 +1261,41 @@ class Tracker:
 
     def _note_halves(self, attempt: Attempt) -> None:
         state = self.words[attempt.slot * SLOT_WORDS + STATE]
-        client = 1 if state & CLIENT_IS_1 else 0
-        attempt.client_half = bool(state & (SEEN_1 if client else SEEN_0))
-        attempt.server_half = bool(state & (SEEN_0 if client else SEEN_1))
+        attempt.client_half = bool(state & (SEEN_1 if attempt.direction else SEEN_0))
+        attempt.server_half = bool(state & (SEEN_0 if attempt.direction else SEEN_1))
         attempt.syn_seen = bool(state & SYN_SEEN)
 
     def _read_cut_hello(self, attempt: Attempt, reason: int) -> None:
         """Read what there is of a hello that was not seen to its end."""
         words = self.words
         slot = attempt.slot
-        base = slot * SLOT_WORDS
-        for direction in (0, 1):
-            half = base + HALF_0 + direction * HALF_WORDS
-            handle = words[half + BUFFER] - 1
-            if handle < 0 or words[half + PHASE] not in (START, JOINED):
-                continue
-            if self._is_server(slot, direction):
-                continue
-            start = self.reassembly.start(handle)
-            end = start + self.reassembly.reach(handle) - words[half + AT]
-            if end == start or self._look(self.reassembly.arena, start, end, half) == NO_MATCH:
-                continue
-            message = self.message
-            if self.is_sslv2:
-                if end - start >= sslv2.HEADER_LENGTH:
-                    attempt.hello = sslv2.read(message.wire, message.start, message.end)
-            else:
-                attempt.hello = client_hello.read(
-                    message.wire, message.start, message.end, message.version
-                )
-            attempt.cut_reason = reason
-            state = words[base + STATE] & ~CLIENT_IS_1
-            words[base + STATE] = state | CLIENT_KNOWN | (CLIENT_IS_1 if direction else 0)
+        half = slot * SLOT_WORDS + HALF_0 + attempt.direction * HALF_WORDS
+        handle = words[half + BUFFER] - 1
+        if handle < 0:
+            return
+        reassembly = self.reassembly
+        reach = reassembly.reach(handle)
+        start = reassembly.place(handle, words[half + AT])
+        end = start + reach - words[half + AT]
+        if end == start or self._look(reassembly.arena, start, end, half) == NO_MATCH:
+            return
+        message = self.message
+        if self.is_sslv2:
+            if end - start >= sslv2.HEADER_LENGTH:
+                attempt.hello = sslv2.read(message.wire, message.start, message.end)
+        else:
+            attempt.hello = client_hello.read(
+                message.wire, message.start, message.end, message.version
+            )
+        if attempt.hello is None:
+            return
+        attempt.cut_reason = reason
+        if reassembly.top(handle) > reach and reason in (ENDED, TIMEOUT, END_OF_INPUT):
+            attempt.cut_reason = GAP
+        self._know_client(slot, attempt.direction)
+        words[half + AT] = reach
+        words[half + WANT] = 0
+        words[half + PHASE] = LOST
 
     def _close(self, attempt: Attempt) -> None:
         """Take an attempt out of its slot; if it holds a hello, it is an event."""
@@ -1133,9 +1331,7 @@ class Tracker:
         if attempt is not None:
             self._conclude(attempt, reason, time_is_over=False)
         self._let_go(slot)
-        seen = self.words[slot * SLOT_WORDS + STATE] & (SEEN_0 | SEEN_1)
-        if seen != SEEN_0 | SEEN_1:
-            self.one_sided += 1
+        self._note_one_sided(slot)
         self.open_flows -= 1
         self.flows.release(slot)
 
@@ -1143,9 +1339,9 @@ class Tracker:
         self.serial += 1
         return self.serial
 
-    def _internal(self, batch: Batch, error: Exception) -> None:
+    def _internal(self, number: int, error: Exception) -> None:
         """Count a frame that an error of ours cost; remember the first few for the log."""
         self.internal += 1
+        self.closing = False
         if len(self.internal_errors) < INTERNAL_ERRORS_KEPT:
-            number = batch.first_frame + self.index
             self.internal_errors.append(f"frame {number}: {type(error).__name__}: {error}")
