@@ -35,7 +35,8 @@ cdef class Tracker:
     cdef unsigned char[:] watched
     cdef bint follow_any, ordered, is_sslv2, final, closing
     cdef long long answer_ns, next_deadline_ns, number, time_ns
-    cdef Py_ssize_t most_open, open_count, slot, index
+    cdef Py_ssize_t most_open, slot, index
+    cdef readonly Py_ssize_t open_count
     cdef object path, waiting
     cdef list order, settled, internal_errors
     cdef long long serial
