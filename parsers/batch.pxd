@@ -4,7 +4,7 @@ cimport cython
 cdef class Batch:
     cdef readonly Py_ssize_t capacity
     cdef public Py_ssize_t count
-    cdef public long long first_frame
+    cdef public long long first_frame, now_ns
     cdef public const unsigned char[:] wire
     cdef public long long[:] starts, ends, wire_lengths, times_ns, vlans, links
 

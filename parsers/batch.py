@@ -26,6 +26,7 @@ class Batch:
         "ends",
         "first_frame",
         "links",
+        "now_ns",
         "starts",
         "times_ns",
         "vlans",
@@ -36,6 +37,8 @@ class Batch:
     count: int
     first_frame: int
     """Number of the first frame in its input; frames count from 1."""
+    now_ns: int
+    """A live source's time when no frame came: none still to come is older. Else 0."""
     wire: memoryview
     starts: memoryview
     ends: memoryview
@@ -49,6 +52,7 @@ class Batch:
         self.capacity = capacity
         self.count = 0
         self.first_frame = 1
+        self.now_ns = 0
         self.wire = memoryview(b"")
         self.starts = _numbers(capacity)
         self.ends = _numbers(capacity)

@@ -36,6 +36,21 @@ class Ports(Struct, frozen=True):
         return self.services.get(port, OTHER_SERVICE)
 
 
+class CaptureSettings(Struct, frozen=True, kw_only=True):
+    """The ring that the kernel shares with us, one for each interface."""
+
+    ring_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 34)] = 64 << 20
+    """Memory of a ring, whole blocks of it; it bridges the time in which nobody reads."""
+    block_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 24)] = 1 << 20
+    """A block of the ring, a power of two: handed over as a whole; no frame is longer."""
+    block_milliseconds: Annotated[int, Meta(ge=1, le=1000)] = 100
+    """A block with a frame in it is handed over after this time, full or not."""
+    idle_seconds: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """How long a frame is waited for before time goes on without one."""
+    promiscuous: bool = True
+    """Ask the interface for frames to others too: what a mirror port is about."""
+
+
 class TrackSettings(Struct, frozen=True, kw_only=True):
     """Budgets of the tracker, allocated at start, and how long it waits."""
 

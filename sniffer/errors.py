@@ -44,7 +44,10 @@ class CaptureError(HelloWatchError):
 
     exit_code = EXIT_PERMISSION
 
-    def __init__(self, interface: str, why: str, cure: str) -> None:
-        """Name the interface, why, and what would cure it."""
+    def __init__(
+        self, interface: str, why: str, cure: str, exit_code: int = EXIT_PERMISSION
+    ) -> None:
+        """Name the interface, why, and what would cure it; most often a permission."""
         self.interface, self.why, self.cure = interface, why, cure
+        self.exit_code = exit_code
         super().__init__(f"{interface}: {why}; {cure}")

@@ -1,1 +1,1 @@
-"""Where frames come from: capture files now, interfaces later."""
+"""Where frames come from: capture files, and interfaces through the kernel's ring."""

@@ -11,7 +11,8 @@ class Source(Protocol):
     def read(self, batch: Batch) -> bool:
         """Fill the batch, whose earlier content is void; False: there is no more.
 
-        Blocks until there is at least one frame.
+        Blocks until there is at least one frame. A live source returns within a second all
+        the same, then with an empty batch whose ``now_ns`` is the time it reached.
         """
 
     def close(self) -> None:
