@@ -1,4 +1,4 @@
-"""What the tests of capture files and their walkers share: frames, read and expected."""
+"""What the tests of captures share: frames, walked and expected, and a tracker over them."""
 
 from typing import Protocol
 
@@ -7,6 +7,9 @@ from craft import Conversation
 
 from parsers.answer import FOUND
 from parsers.batch import Batch
+from sniffer.config import TrackSettings, parse_ports
+from sniffer.event import Handshake
+from sniffer.track.tracker import Counters, Tracker
 
 Told = tuple[bytes, int, int, int]
 """A frame as a batch tells it: octets, length on the wire, time in ns, link type."""
@@ -64,3 +67,36 @@ def walked(
         frames += told(batch)
         if walker.answer != FOUND:
             return frames, at
+
+
+SMALL = TrackSettings(flows=1 << 15, reassembly_bytes=4 << 20)
+
+
+def tracked(
+    frames: list[craft.Frame],
+    *,
+    snaplen: int | None = None,
+    wire_lengths: list[int] | None = None,
+    links: list[int] | None = None,
+    settings: TrackSettings = SMALL,
+) -> tuple[list[Handshake], Counters]:
+    """Return what the tracker makes of a capture, cut at ``snaplen`` as a capture is."""
+    tracker = Tracker(settings, parse_ports("any"), bytes(16))
+    handshakes: list[Handshake] = []
+    batch = Batch()
+    for first in range(0, len(frames), batch.capacity):
+        part = frames[first : first + batch.capacity]
+        batch.clear()
+        batch.wire = memoryview(b"".join(octets for _, octets in part))
+        at = 0
+        for index, (time_ns, octets) in enumerate(part, first):
+            end = at + len(octets) if snaplen is None else at + min(snaplen, len(octets))
+            length = len(octets) if wire_lengths is None else wire_lengths[index]
+            link = craft.LINK_ETHERNET if links is None else links[index]
+            batch.add(at, end, length, time_ns, -1, link)
+            at += len(octets)
+        tracker.observe(batch)
+        handshakes += tracker.ready()
+    tracker.finish()
+    handshakes += tracker.ready()
+    return handshakes, tracker.counters()
