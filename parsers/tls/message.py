@@ -68,7 +68,8 @@ class Message:
         """Find the message whose first record starts at ``start``.
 
         FOUND: it is whole. NEED_MORE: it fits so far; what there is of it can be read.
-        NO_MATCH: no handshake message starts here, or it cannot be one.
+        NO_MATCH: no handshake message starts here, or its records end before it does; what
+        they held of it can be read.
         """
         record = self.record
         self.wire = wire
@@ -137,6 +138,8 @@ class Message:
         else:
             self.limited = True
             answer = NO_MATCH
+        if answer == NO_MATCH:
+            self.after = at
         self.wire = memoryview(joined)
         self.start = 0
         self.end = len(joined)

@@ -731,11 +731,14 @@ class Tracker:
         message = self.message
         self.is_sslv2 = False
         answer = message.read(wire, start, end)
-        if answer == NO_MATCH and message.limited:
-            return NO_MATCH
         if answer != NO_MATCH:
             fit = client_hello.fits(message.wire, message.start, message.end)
             return NO_MATCH if fit == NO_MATCH else answer
+        if message.end - message.start > client_hello.HEADER_LENGTH + 1:
+            # Its records end before the message does: the smaller of the lengths counts.
+            # Where the stream does not surely start here, it may as well be other data.
+            fit = client_hello.fits(message.wire, message.start, message.end)
+            return FOUND if fit == NEED_MORE and self.words[half + PHASE] == START else NO_MATCH
         answer = sslv2.fits(wire, start, end)
         if answer == NO_MATCH:
             return NO_MATCH
