@@ -111,18 +111,20 @@ class Assembler:
         """Begin an empty program."""
         self._items: list[_Item] = []
         self._labels: dict[str, int] = {}
+        self._labelled = 0
+        """The item that the last label names."""
         self._note = ""
 
     def label(self, name: str) -> None:
         """Name the next instruction. Raises ProgramError if the name is taken."""
         if name in self._labels:
             raise ProgramError(f"the label {name} is there twice")
-        here = len(self._items)
-        last = self._items[-1] if here and here not in self._labels.values() else None
-        if last is not None and last.code == JMP | JA and last.yes == name:
-            # A jump to what follows anyway.
-            self._items.pop()
-        self._labels[name] = len(self._items)
+        if self._labelled < len(self._items):
+            last = self._items[-1]
+            if last.code == JMP | JA and last.yes == name:
+                # A jump to what follows anyway.
+                self._items.pop()
+        self._labels[name] = self._labelled = len(self._items)
 
     def note(self, text: str) -> None:
         """Explain the next instruction in the listing."""

@@ -172,7 +172,7 @@ def test_empty_block_is_exhausted_at_once():
         pytest.param(block(frame(captured=SIZE)), 0, 1, id="a frame that reaches beyond"),
         pytest.param(block(frame(captured=2**32 - 1)), 0, 1, id="a frame of 4 GiB"),
         pytest.param(block(frame(mac=67)), 0, 1, id="a frame in its own header"),
-        pytest.param(block(frame(mac=0xFFFF))[:SIZE], 0, 1, id="a frame that starts beyond"),
+        pytest.param(block(frame(mac=0xFF00))[:SIZE], 0, 1, id="a frame that starts beyond"),
         pytest.param(block(frame(), first=0), 0, 1, id="a first frame at 0"),
         pytest.param(block(frame(), first=47), 0, 1, id="a first frame in the block's header"),
         pytest.param(block(frame(), first=SIZE), 0, 1, id="a first frame at the end"),
