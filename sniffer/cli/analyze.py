@@ -4,13 +4,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sniffer.cli.options import (
     FORMATS,
-    FORMATS_LATER,
     check_format,
     check_store,
     configure_log,
@@ -19,19 +18,18 @@ from sniffer.cli.options import (
     pipeline_options,
     zone,
 )
+from sniffer.cli.output import Enough, Outputs, counter
 from sniffer.errors import (
     EXIT_DAMAGED,
     EXIT_FOUND,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_UNREADABLE,
-    ConfigError,
 )
 
 if TYPE_CHECKING:
     from sniffer.analysis import Analysis
     from sniffer.capture.files import CaptureFile
-    from sniffer.event import Handshake, Judgement
 
 EPILOG = """\b
 Exit codes:
@@ -44,10 +42,6 @@ Examples:
   hellowatch analyze --format ndjson *.pcap.gz | jq .hellowatch.verdict
   hellowatch analyze --ports any --fail-on legacy archive/
 """
-
-
-class _Enough(Exception):
-    """The events that -c asked for have been written."""
 
 
 @click.command("analyze", epilog=EPILOG)
@@ -103,6 +97,7 @@ def command(
     """Analyse capture files: pcap and pcapng, plain or gzip; - reads standard input."""
     from sniffer.analysis import Analysis, expand
     from sniffer.config import DEFAULT_PORTS, parse_ports
+    from sniffer.export.summary import summary
     from sniffer.judge.profile import find_profile, load_profiles
 
     configure_log(quiet, verbose, log_format)
@@ -116,12 +111,12 @@ def command(
     zone_chosen = zone(tz)
 
     with ExitStack() as stack:
-        sinks = Outputs(stack, form, outputs)
+        sinks = Outputs(stack, form, outputs, paths)
         analysis = Analysis(
             chosen_ports,
             profiles,
             forced=forced,
-            sinks=(sinks.write, *((_counter(count),) if count else ())),
+            sinks=(sinks.write, *((counter(count),) if count else ())),
         )
         progress = _progress(stack, quiet)
 
@@ -135,127 +130,24 @@ def command(
                 analysis.read(path, advance)
         except KeyboardInterrupt:
             interrupted = True
-        except _Enough:
+        except Enough:
             pass
         progress(None)
-        summary = sinks.finish(analysis, zone_chosen, color)
-    sys.exit(EXIT_INTERRUPTED if interrupted else _exit_code(analysis, summary, fail_on))
-
-
-class Outputs:
-    """Standard output and the files of ``-o``: events as they come, the summary at the end."""
-
-    def __init__(self, stack: ExitStack, form: str | None, outputs: tuple[str, ...]) -> None:
-        """Open every output; ``stack`` closes the files."""
-        wanted: list[tuple[str, BinaryIO, str | None]] = []
-        if form is None and not outputs:
-            form = "table" if sys.stdout.isatty() else "ndjson"
-        if form is not None:
-            wanted.append((form, sys.stdout.buffer, None))
-        for text in outputs:
-            prefix, colon, path = text.partition(":")
-            if not colon or prefix not in FORMATS + FORMATS_LATER:
-                prefix, path = _format_of(text), text
-            if prefix in FORMATS_LATER:
-                raise click.UsageError(f"-o {text}: {prefix}: not built yet")
-            wanted.append((prefix, stack.enter_context(_create(path)), path))
-        self._summaries = [(kind, out) for kind, out, _ in wanted if kind in ("json", "table")]
-        self._streams = [out for _, out, _ in wanted]
-        self._writers = []
-        if any(kind in ("ndjson", "csv") for kind, _, _ in wanted):
-            from sniffer.export.ecs import event
-            from sniffer.export.formats import CsvWriter, EventWriter, NdjsonWriter
-
-            kinds: dict[str, Callable[[BinaryIO], EventWriter]] = {
-                "ndjson": NdjsonWriter,
-                "csv": CsvWriter,
-            }
-            self._event = event
-            self._writers = [kinds[kind](out) for kind, out, _ in wanted if kind in kinds]
-
-    def write(self, handshake: "Handshake", judgement: "Judgement") -> None:
-        """Write one event wherever events go."""
-        if self._writers:
-            told = self._event(handshake, judgement)
-            for writer in self._writers:
-                writer.write(told)
-
-    def flush(self) -> None:
-        """Let readers of a pipe see what there is."""
-        for out in self._streams:
-            out.flush()
-
-    def finish(self, analysis: "Analysis", zone_chosen: Any, color: str) -> dict[str, Any]:  # noqa: ANN401 (a tzinfo)
-        """Write the summaries, and return the one they rest on."""
-        from sniffer.export.formats import summary_json, table
-        from sniffer.export.summary import summary
-
         told = summary(
             [entry.told() for entry in analysis.inputs],
             analysis.aggregate.snapshot(),
             analysis.coverage,
-            analysis.profiles,
+            profiles,
         )
-        for kind, out in self._summaries:
-            if kind == "json":
-                out.write(summary_json(told))
-            else:
-                out.flush()
-                _print_table(table, told, out, zone_chosen, color)
-        self.flush()
-        return told
+        sinks.finish(told, zone_chosen, color)
+    sys.exit(EXIT_INTERRUPTED if interrupted else _exit_code(analysis, told, fail_on))
 
 
-def _print_table(
-    table: Callable[..., None],
-    told: dict[str, Any],
-    out: BinaryIO,
-    zone_chosen: Any,  # noqa: ANN401 (a tzinfo)
-    color: str,
-) -> None:
-    chosen = {"always": True, "never": False, "auto": None}[color]
-    if out is sys.stdout.buffer:
-        table(told, sys.stdout, zone=zone_chosen, color=chosen)
-        sys.stdout.flush()
-        return
-    import io
-
-    text = io.StringIO()
-    table(told, text, zone=zone_chosen, color=chosen)
-    out.write(text.getvalue().encode())
-
-
-def _format_of(path: str) -> str:
-    """Return the format that a file's name asks for; ndjson if it asks for none."""
-    suffix = path.rpartition(".")[2].lower()
-    known = {"json": "json", "csv": "csv", "txt": "table", "html": "html"}
-    return known.get(suffix, "ndjson")
-
-
-def _create(path: str) -> BinaryIO:
-    try:
-        return open(path, "wb")
-    except OSError as error:
-        raise ConfigError("-o", path, f"cannot be written ({error.strerror})") from error
-
-
-def _counter(most: int) -> Callable[["Handshake", "Judgement"], None]:
-    left = most
-
-    def count(_handshake: "Handshake", _judgement: "Judgement") -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            raise _Enough
-
-    return count
-
-
-def _exit_code(analysis: "Analysis", summary: dict[str, Any], fail_on: tuple[str, ...]) -> int:
+def _exit_code(analysis: "Analysis", told: dict[str, Any], fail_on: tuple[str, ...]) -> int:
     states = [entry.status for entry in analysis.inputs]
     if all(state == "failed" for state in states):
         return EXIT_UNREADABLE
-    verdicts = {s["verdict"] for device in summary["devices"] for s in device["stacks"]}
+    verdicts = {s["verdict"] for device in told["devices"] for s in device["stacks"]}
     if verdicts & set(fail_on):
         return EXIT_FOUND
     return EXIT_OK if all(state == "ok" for state in states) else EXIT_DAMAGED

@@ -1,0 +1,73 @@
+"""The serving side: the aggregate, and the metrics page over it.
+
+Whoever counts holds ``lock``; a scrape takes it for as long as it copies the figures.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from sniffer.config import InventorySettings, MetricsSettings, Ports
+from sniffer.daemon.listener import Listener
+from sniffer.export.metrics import Build, Interface, Metrics, Picture, registry
+from sniffer.inventory.aggregate import Aggregate
+from sniffer.inventory.coverage import Coverage
+from sniffer.judge.profile import Profile
+
+
+class Gauges(Struct, frozen=True):
+    """What one input or interface is at, beside what it counted."""
+
+    coverage: Coverage
+    is_up: bool
+    flows: int
+    reassembly_bytes: int
+
+
+class Server:
+    """An aggregate with a metrics page. ``watch`` names what feeds it."""
+
+    def __init__(
+        self,
+        metrics: MetricsSettings,
+        inventory: InventorySettings,
+        ports: Ports,
+        profiles: Mapping[str, Profile],
+        build: Build,
+    ) -> None:
+        """Begin with an empty aggregate; nothing is served before ``start``."""
+        self.lock = threading.Lock()
+        self.aggregate = Aggregate(inventory, ports, profiles, metrics.device_series)
+        self.is_ready = False
+        self._watched: dict[str, Callable[[], Gauges]] = {}
+        collector = Metrics(self.picture, ports, profiles, build)
+        self._listener = Listener(metrics, registry(collector), lambda: self.is_ready)
+
+    def watch(self, name: str, gauges: Callable[[], Gauges]) -> None:
+        """Show an input or interface; ``gauges`` is called with the lock held."""
+        with self.lock:
+            self._watched[name] = gauges
+
+    def start(self) -> str:
+        """Serve the page and return its address. Raises ConfigError."""
+        self._listener.start()
+        return self._listener.url
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._listener.close()
+
+    def picture(self) -> Picture:
+        """Return everything the page shows, of one moment."""
+        with self.lock:
+            gauges = {name: take() for name, take in self._watched.items()}
+            return Picture(
+                figures=self.aggregate.figures(),
+                interfaces=tuple(
+                    Interface(name=name, is_up=now.is_up, coverage=now.coverage)
+                    for name, now in gauges.items()
+                ),
+                flows=sum(now.flows for now in gauges.values()),
+                reassembly_bytes=sum(now.reassembly_bytes for now in gauges.values()),
+            )
