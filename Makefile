@@ -31,7 +31,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## HelloWatch on pcaps/office.pcapng; IFACE=eth1: on that interface
-	@exec $(BIN)/hellowatch run $(if $(IFACE),-i '$(IFACE)',--replay pcaps/office.pcapng)
+	@exec $(BIN)/hellowatch run --format table $(if $(IFACE),-i '$(IFACE)',--replay pcaps/office.pcapng)
 
 build: $(COMPILED) ## compile what changed and install it into .venv
 
