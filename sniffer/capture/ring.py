@@ -12,6 +12,7 @@ promiscuous mode belongs to the socket: however we end, the kernel takes it back
 Source: packet(7), linux/if_packet.h, net/packet/af_packet.c.
 """
 
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -165,6 +166,7 @@ class Ring:
         self.interface = interface
         self.settings = settings
         self.clock = clock or SteadyClock()
+        self._libc = ctypes.CDLL(None, use_errno=True)
         self._walker = Tpacket()
         self._batch: Batch | None = None
         self._views: list[memoryview] = []
@@ -444,14 +446,14 @@ class Ring:
     def _bound_and_up(self) -> bool:
         if self.interface == ANY:
             if not self._index:
-                self._socket.bind(("", ETH_P_ALL))
+                self._bind_to(0)
                 self._index = -1
             return True
         # The kernel knows by number: "" where that interface is gone.
         bound = self._socket.getsockname()[0] if self._index else ""
         index = self._index_of(self.interface)
         if index and (not bound or index != self._index):
-            self._bind()
+            self._bind(index)
             bound = self.interface
         if not bound:
             return False
@@ -460,12 +462,12 @@ class Ring:
         (flags,) = struct.unpack_from("h", answer, 16)
         return bool(flags & IFF_UP and flags & IFF_RUNNING)
 
-    def _bind(self) -> None:
-        """Bind to the interface that has the name now, and set its promiscuous mode."""
+    def _bind(self, index: int) -> None:
+        """Bind to the interface of this number, and set its promiscuous mode."""
         if self._index:
             self._rebinds += 1
-        self._socket.bind((self.interface, ETH_P_ALL))
-        self._index = self._index_of(self.interface)
+        self._bind_to(index)
+        self._index = index
         if self._promiscuous:
             request = struct.pack("IHH8x", self._promiscuous, PACKET_MR_PROMISC, 0)
             # It is gone with its interface, most often.
@@ -473,9 +475,19 @@ class Ring:
                 self._socket.setsockopt(SOL_PACKET, PACKET_DROP_MEMBERSHIP, request)
             self._promiscuous = 0
         if self.settings.promiscuous:
-            request = struct.pack("IHH8x", self._index, PACKET_MR_PROMISC, 0)
+            request = struct.pack("IHH8x", index, PACKET_MR_PROMISC, 0)
             self._socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
-            self._promiscuous = self._index
+            self._promiscuous = index
+
+    def _bind_to(self, index: int) -> None:
+        """Have the kernel hand over what passes an interface; 0: all of them.
+
+        By number: Python's own ``bind`` takes a name, which may change its bearer meanwhile.
+        """
+        address = struct.pack("=HHiHBB8x", AF_PACKET, socket.htons(ETH_P_ALL), index, 0, 0, 0)
+        if self._libc.bind(self._socket.fileno(), address, len(address)):
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
 
     def _index_of(self, name: str) -> int:
         """Return the number of an interface in the socket's own namespace; 0: no such."""
@@ -493,7 +505,7 @@ class Ring:
 
     def _count(self) -> None:
         """Add the kernel's counters up: reading sets them to 0."""
-        if self._socket.fileno() < 0:
+        if self._map is None:
             return
         answer = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12)
         packets, drops, freezes = struct.unpack("3I", answer)
