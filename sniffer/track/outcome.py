@@ -33,8 +33,8 @@ class Attempt:
         "deadline_ns",
         "direction",
         "doubtful",
+        "end_at",
         "ended_by",
-        "fin_at",
         "flow",
         "frame",
         "hello",
@@ -63,8 +63,8 @@ class Attempt:
     doubtful: bool
     """SSLv2 format, not at a proven start of a stream: only an answer makes it a hello."""
     ended_by: Side | None
-    fin_at: tuple[int, int] | None
-    """Direction and stream offset of a FIN that waits for what is missing before it."""
+    end_at: tuple[int, int] | None
+    """Direction and stream offset of ``last_word``."""
     flow: Flow
     frame: int
     hello: ClientHello | None
@@ -99,7 +99,7 @@ class Attempt:
         self.alert_sender = None
         self.ended_by = None
         self.outcome = None
-        self.fin_at = None
+        self.end_at = None
         self.last_word = None
         self.client_changed_cipher = False
         self.client_sent_data = False
@@ -111,9 +111,6 @@ class Attempt:
         """Note a ServerHello; after a HelloRetryRequest the final one replaces it."""
         if self.server_hello is None or self.server_hello.retry:
             self.server_hello = hello
-            if hello.retry:
-                # What the client sent early was not accepted.
-                self.client_sent_data = False
             self._check_established()
 
     def saw_change_cipher_spec(self, side: Side) -> None:

@@ -35,7 +35,7 @@ cdef class Tracker:
     cdef unsigned char[:] watched
     cdef bint follow_any, ordered, is_sslv2, final, closing
     cdef long long answer_ns, next_deadline_ns, number, time_ns
-    cdef Py_ssize_t most_open, slot, index
+    cdef Py_ssize_t most_open, slot, index, behind
     cdef readonly Py_ssize_t open_count
     cdef object path, waiting
     cdef list order, settled, internal_errors
@@ -81,10 +81,12 @@ cdef class Tracker:
     cdef object _payload(self, const unsigned char[:] wire, Py_ssize_t slot, int direction, long long offset)
     @cython.locals(state=int64_t)
     cdef bint _is_server(self, Py_ssize_t slot, int direction) except? 1
-    @cython.locals(half=Py_ssize_t)
+    @cython.locals(words="long long[:]", half=Py_ssize_t, furthest=int64_t)
     cdef object _end(self, Py_ssize_t slot, int direction, long long offset, bint is_reset)
-    @cython.locals(half=Py_ssize_t, reach=int64_t, handle=Py_ssize_t)
-    cdef object _check_fin(self, Py_ssize_t slot)
+    @cython.locals(half=Py_ssize_t, other=Py_ssize_t)
+    cdef object _check_end(self, Py_ssize_t slot)
+    @cython.locals(words="long long[:]", handle=Py_ssize_t)
+    cdef int64_t _reach(self, Py_ssize_t half) except? -1
     cdef object _side(self, object attempt, int direction)
 
     @cython.locals(frame=Frame, half=Py_ssize_t, first=int)
@@ -124,7 +126,7 @@ cdef class Tracker:
                    at=Py_ssize_t, want=Py_ssize_t, answer=int, content=int, after=Py_ssize_t)
     cdef Py_ssize_t _walk(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end,
                           Py_ssize_t slot, int direction) except -1
-    @cython.locals(message=Message, answer=int)
+    @cython.locals(message=Message, answer=int, body=Py_ssize_t, wanted=int)
     cdef Py_ssize_t _handshake(self, const unsigned char[:] wire, Py_ssize_t at, Py_ssize_t end,
                                Py_ssize_t slot, object side) except -1
     @cython.locals(record=Record)

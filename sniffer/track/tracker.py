@@ -208,6 +208,7 @@ class Tracker:
         self.is_sslv2 = False
         self.final = False
         self.closing = False
+        self.behind = 0
         self.index = 0
         self.now_ns = 0
         self.first_ns = 0
@@ -598,7 +599,7 @@ class Tracker:
                 self._early_answer(wire, slot, direction, offset)
             else:
                 self._seek_hello(wire, slot, direction, offset)
-        self._check_fin(slot)
+        self._check_end(slot)
 
     def _is_server(self, slot: int, direction: int) -> bool:
         """Tell whether this direction is known to be the server's."""
@@ -608,43 +609,45 @@ class Tracker:
         return direction != (1 if state & CLIENT_IS_1 else 0)
 
     def _end(self, slot: int, direction: int, offset: int, is_reset: bool) -> None:
-        """Take the RST or FIN of the segment in ``frame``; a FIN waits for what precedes it."""
+        """Note the RST or FIN of the segment in ``frame``, the first one that may be genuine."""
         words = self.words
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         attempt = self.attempts[slot]
+        if attempt is None or attempt.last_word is not None:
+            return
         if is_reset:
             furthest = max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
             if not words[half + ACKED] <= offset <= furthest:
                 return
-            if attempt is None:
-                # Were it forged, the hello may still come.
-                self._drop_buffer(slot, 0)
-                self._drop_buffer(slot, 1)
-                return
-            attempt.last_word = (self._side(attempt, direction), Outcome.RESET)
-            self._conclude(attempt, ENDED, time_is_over=False)
-            return
-        if attempt is None or attempt.fin_at is not None:
-            return
-        attempt.fin_at = (direction, offset)
-        if words[half + PHASE] in (OTHER, LOST):
-            attempt.fin_at = (direction, 0)
-        self._check_fin(slot)
+        outcome = Outcome.RESET if is_reset else Outcome.CLOSED
+        attempt.last_word = (self._side(attempt, direction), outcome)
+        attempt.end_at = (direction, offset)
+        self._check_end(slot)
 
-    def _check_fin(self, slot: int) -> None:
-        """Let a FIN count once everything before it was read."""
+    def _check_end(self, slot: int) -> None:
+        """Let a RST or FIN count once all that was sent before it was read.
+
+        That is what its own side sent, and what it has from the other.
+        """
         attempt = self.attempts[slot]
-        if attempt is None or attempt.fin_at is None:
+        if attempt is None or attempt.end_at is None:
             return
-        direction, offset = attempt.fin_at
+        direction, offset = attempt.end_at
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
-        reach = self.words[half + AT]
-        handle = self.words[half + BUFFER] - 1
-        if handle >= 0:
-            reach = max(reach, self.reassembly.reach(handle))
-        if reach >= offset:
-            attempt.last_word = (self._side(attempt, direction), Outcome.CLOSED)
+        other = slot * SLOT_WORDS + HALF_0 + (1 - direction) * HALF_WORDS
+        # The other side's FIN, confirmed too, is no octet.
+        if self._reach(half) >= offset and self._reach(other) >= self.words[other + ACKED] - 1:
             self._conclude(attempt, ENDED, time_is_over=False)
+
+    def _reach(self, half: int) -> int:
+        """Return the stream offset up to which a half was read, or has nothing more to read."""
+        words = self.words
+        if words[half + PHASE] in (FRESH, LOST, OTHER):
+            return max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
+        handle = words[half + BUFFER] - 1
+        if handle < 0:
+            return words[half + AT]
+        return max(words[half + AT], self.reassembly.reach(handle))
 
     def _side(self, attempt: Attempt, direction: int) -> Side:
         return Side.CLIENT if direction == attempt.direction else Side.SERVER
@@ -994,6 +997,7 @@ class Tracker:
                     want = self._handshake(wire, at, end, slot, side)
                     if want:
                         break
+                    after = max(after, self.behind)
                     attempt = self.attempts[slot]
             elif content == RECORD_ALERT:
                 if after - record.body == tls_alert.LENGTH and words[half + PHASE] == RECORDS:
@@ -1019,11 +1023,15 @@ class Tracker:
     def _handshake(self, wire: memoryview, at: int, end: int, slot: int, side: Side) -> int:
         """Read the message that begins with the handshake record at ``at``, if it matters.
 
-        Returns how far the octets must reach before it can be read; 0: it is done with.
+        Returns how far the octets must reach before it can be read; 0: it is done with, and
+        ``behind`` is the end of its last record if it was read.
         """
         message = self.message
+        self.behind = 0
         attempt = self.attempts[slot]
-        if attempt is None:
+        body = self.record.body
+        wanted = server_hello.SERVER_HELLO if side is Side.SERVER else client_hello.CLIENT_HELLO
+        if attempt is None or (body < min(end, self.record.end) and wire[body] != wanted):
             return 0
         said = attempt.server_hello
         if side is Side.SERVER:
@@ -1036,6 +1044,8 @@ class Tracker:
                 return 0
             if answer == NEED_MORE and not self.final:
                 return message.want
+            if answer == FOUND:
+                self.behind = message.after
             hello = server_hello.read(message.wire, message.start, message.end, message.version)
             if hello is not None:
                 attempt.saw_server_hello(hello)
@@ -1048,13 +1058,15 @@ class Tracker:
             return 0
         if answer == NEED_MORE:
             return 0 if self.final else message.want
+        self.behind = message.after
         if said is not None and said.retry:
             return 0
         first = attempt.hello
         again = client_hello.read(message.wire, message.start, message.end, message.version)
-        if again is None or first is None or (said is None and again.random == first.random):
+        if again is None or first is None or self.closing:
             return 0
-        if self.closing:
+        if again.random == first.random and (said is None or attempt.is_tls13()):
+            # A copy, or the retry: TLS 1.3 knows no renegotiation.
             return 0
         # A renegotiation in clear is an attempt of its own, in the same stream.
         self._expect_nothing_more(attempt)
@@ -1244,8 +1256,6 @@ class Tracker:
                 self.closing = False
                 if attempt.closed:
                     return
-        if attempt.last_word is None and attempt.fin_at is not None:
-            attempt.last_word = (self._side(attempt, attempt.fin_at[0]), Outcome.CLOSED)
         if attempt.last_word is not None:
             attempt.saw_end(*attempt.last_word)
         state = self.words[base + STATE]

@@ -111,9 +111,6 @@ TABLE = [
     pytest.param([RETRY, cipher(CLIENT)], "unknown", None, None, id="retry-only"),
     pytest.param([data(CLIENT), RETRY], "unknown", None, None, id="early-data-refused"),
     pytest.param(
-        [data(CLIENT), RETRY, said(TLS_1_3)], "unknown", None, None, id="early-data-is-no-proof"
-    ),
-    pytest.param(
         [RETRY, said(TLS_1_3), data(CLIENT)], "established", None, None, id="retry-established"
     ),
     # An alert in clear that ends it. Who refused: the server; the client by 42 to 48.
