@@ -48,6 +48,8 @@ def test_compiled_and_interpreted_find_the_same() -> None:
     if not compiled:
         pytest.skip("no compiled build is installed")
     assert len(interpreted.splitlines()) > 500
+    sources = [dump.partition("\n")[0] for dump in (compiled, interpreted)]
+    assert sources[0] == sources[1], "what is installed was built from other sources: make build"
     assert interpreted.count("internal_errors=[]") == interpreted.count("internal_errors=")
     wrong = list(differences(compiled, interpreted))
     assert not wrong, "\n".join(wrong[:5])

@@ -1,6 +1,7 @@
 """The ClientHello, row by row; cut, lying, crowded and repeated ones."""
 
 from dataclasses import replace
+from typing import Any
 
 import craft
 import pytest
@@ -45,7 +46,7 @@ BY_HAND = octets(
 )
 
 
-def facts(**known: object) -> ClientHello:
+def facts(**known: Any) -> ClientHello:
     """Return the facts of a whole hello made by ``craft`` with its usual values."""
     base = ClientHello(
         hello_format="tls",

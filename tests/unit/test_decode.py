@@ -1,6 +1,7 @@
 """The loop over the layers: whole frames, row by row."""
 
 import ipaddress
+from typing import Any
 
 import craft
 import dpkt
@@ -29,7 +30,7 @@ def seen(
     return (source, destination, 50123, 993, vlan, mac, payload, 0)
 
 
-def row(name: str, wire: bytes, expected: object, **more: object) -> Row:
+def row(name: str, wire: bytes, expected: object, **more: Any) -> Row:
     """Return the row of an Ethernet frame, unless ``link`` says another link type."""
     context = {"link": more.pop("link", craft.LINK_ETHERNET)}
     return Row(name, wire, expected, context=context, **more)
@@ -83,7 +84,7 @@ ROWS = [
     row("arp", craft.arp_request("10.0.0.1", MAC, "10.0.0.2"), READ, answer=NO_MATCH),
     row("udp", ethernet(ipv4(A4, B4, bytes(40), protocol=17)), READ, answer=NO_MATCH),
     row("fragment", ethernet(ipv4(A4, B4, T4, fragment=0x2000)), FRAGMENTED, answer=NO_MATCH),
-    row("gre", ethernet(ipv4(A4, B4, bytes(40), protocol=47)), TUNNEL, answer=NO_MATCH),
+    row("gre", ethernet(ipv4(A4, B4, b"\x40\0" + bytes(38), protocol=47)), TUNNEL, answer=NO_MATCH),
     row("802.11", bytes(80), LINK_TYPE, link=105, answer=NO_MATCH),
     row(
         "total-within-the-tcp-header",

@@ -112,7 +112,8 @@ def test_a_file_larger_than_the_buffer(
 def test_frames_are_numbered_through_all_batches(tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(PCAP)
-    source, batch, numbers = CaptureFile(str(path)), Batch(3), []
+    source, batch = CaptureFile(str(path)), Batch(3)
+    numbers: list[int] = []
     while source.read(batch):
         numbers += range(batch.first_frame, batch.first_frame + batch.count)
     source.close()

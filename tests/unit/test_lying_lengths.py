@@ -1,5 +1,7 @@
 """Row B3: lengths that lie, in every layer down to the hello, through the tracker."""
 
+from typing import Any
+
 import craft
 import pytest
 from captures import tracked
@@ -15,7 +17,7 @@ HELLO = record(MESSAGE)
 HELD = 65536
 
 
-def segment(payload: bytes = HELLO, **known: object) -> bytes:
+def segment(payload: bytes = HELLO, **known: Any) -> bytes:
     return craft.tcp(A4, B4, 50123, 993, payload, **known)
 
 

@@ -4,11 +4,11 @@ import struct
 
 import craft
 import pytest
-from captures import FRAMES, expected, walked
+from captures import FRAMES, Told, expected, walked
 from craft import START_NS, ByteOrder, Section
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows import Answer, Reading, Row, four_ways, octets, parametrize, poisons
+from rows import Reading, Row, four_ways, octets, parametrize, poisons
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
@@ -53,18 +53,18 @@ def test_a_section_header_in_four_ways(row: Row) -> None:
     four_ways(reading(row), row)
 
 
-def read(wire: bytes, capacity: int = 64) -> tuple[Answer, int]:
+def read(wire: bytes, capacity: int = 64) -> tuple[tuple[int, list[Told]], int]:
     """Return what the walk answered, with the frames, and where it stopped."""
     walker = Pcapng()
     found, at = walked(walker, memoryview(wire), 0, len(wire), capacity)
     return (walker.answer, found), at
 
 
-def whole(wire: bytes) -> list[object]:
+def whole(wire: bytes) -> list[Told]:
     """Return the frames of a file without damage."""
     (answer, found), at = read(wire)
     assert (answer, at) == (NEED_MORE, len(wire))
-    return list(found)
+    return found
 
 
 # --------------------------------------------------------------------------------- blocks

@@ -1,6 +1,7 @@
 """The ServerHello and the HelloRetryRequest, row by row."""
 
 from dataclasses import replace
+from typing import Any
 
 import craft
 from craft import handshake, server_hello_message, u16s
@@ -28,7 +29,7 @@ BY_HAND = octets(
 )
 
 
-def facts(**known: object) -> ServerHello:
+def facts(**known: Any) -> ServerHello:
     """Return the facts of a ServerHello made by ``craft`` with its usual values."""
     base = ServerHello("tls", RECORD_VERSION, craft.TLS_1_0, craft.SERVER_RANDOM, 0x0035)
     return replace(base, **known)

@@ -23,7 +23,9 @@ BY_HAND = octets(
 )
 
 
-def hello(version: int, suites: tuple[int, ...], challenge: bytes, session: bytes = b""):
+def hello(
+    version: int, suites: tuple[int, ...], challenge: bytes, session: bytes = b""
+) -> ClientHello:
     return ClientHello(
         hello_format="sslv2",
         record_version=None,
