@@ -1,10 +1,11 @@
 cimport cython
 
-from parsers cimport ip, link, tcp
+from parsers cimport ip, link, tcp, tunnel
 from parsers.batch cimport Batch
 from parsers.frame cimport Frame
 
 cdef int FOUND, NO_MATCH
+cdef int ETHERIP, GRE, IP_IN_IP, UDP
 cdef int DEPTH, IP, IPV4, IPV6, OTHER, TCP
 cdef int MOST_LAYERS
 

@@ -4,11 +4,11 @@ A layer reads its header, moves ``frame.at`` behind it and names in ``frame.next
 follows. No layer knows the one before it; the loop is bounded.
 """
 
-from parsers import ip, link, tcp
+from parsers import ip, link, tcp, tunnel
 from parsers.answer import FOUND, NO_MATCH
 from parsers.batch import Batch
 from parsers.frame import Frame
-from parsers.layers import DEPTH, IP, IPV4, IPV6, OTHER, TCP
+from parsers.layers import DEPTH, ETHERIP, GRE, IP, IP_IN_IP, IPV4, IPV6, OTHER, TCP, UDP
 
 MOST_LAYERS = 16
 
@@ -31,6 +31,8 @@ def decode(batch: Batch, index: int, frame: Frame) -> int:
             return NO_MATCH
         if following in (IP, IPV4, IPV6):
             answer = ip.read(batch.wire, frame)
+        elif following in (UDP, GRE, IP_IN_IP, ETHERIP):
+            answer = tunnel.read(batch.wire, frame)
         else:
             answer = link.read(batch.wire, frame)
         if answer != FOUND:

@@ -1,6 +1,8 @@
 """What is known of one frame: offsets into its octets, and numbers."""
 
-from parsers.layers import NOTHING, READ
+from array import array
+
+from parsers.layers import MOST_TUNNELS, NOTHING, READ, TUNNEL_FIELDS
 
 
 class Frame:
@@ -25,10 +27,10 @@ class Frame:
         "sequence",
         "source",
         "source_port",
+        "tunnel_count",
         "tunnel_id",
-        "tunnel_source",
         "tunnel_type",
-        "tunnel_version",
+        "tunnels",
         "undecoded",
         "vlan",
     )
@@ -62,12 +64,13 @@ class Frame:
     """The innermost tunnel, a number of ``parsers.layers``; NOTHING: none."""
     tunnel_id: int
     """Its VNI, key, session or TEID; -1: it has none."""
-    tunnel_source: int
-    """Offset of the source address of the IP packet that carried it."""
-    tunnel_version: int
+    tunnel_count: int
+    tunnels: memoryview
+    """TUNNEL_FIELDS numbers for each tunnel, the outermost first."""
 
     def __init__(self) -> None:
         """Begin with nothing known."""
+        self.tunnels = memoryview(array("q", bytes(8 * TUNNEL_FIELDS * MOST_TUNNELS)))
         self.reset(0, 0, NOTHING, -1)
 
     def reset(self, start: int, end: int, following: int, vlan: int) -> None:
@@ -90,5 +93,17 @@ class Frame:
         self.flags = 0
         self.tunnel_type = NOTHING
         self.tunnel_id = -1
-        self.tunnel_source = -1
-        self.tunnel_version = 0
+        self.tunnel_count = 0
+
+    def enter_tunnel(self, kind: int, tunnel_id: int) -> int:
+        """Note a tunnel carried by the IP packet at hand; what follows lies inside it."""
+        row = self.tunnel_count * TUNNEL_FIELDS
+        if self.tunnel_count < MOST_TUNNELS:
+            self.tunnels[row] = kind
+            self.tunnels[row + 1] = tunnel_id
+            self.tunnels[row + 2] = self.source
+            self.tunnels[row + 3] = 4 if self.ip_version == 4 else 16
+            self.tunnel_count += 1
+        self.tunnel_type = kind
+        self.tunnel_id = tunnel_id
+        return self.tunnel_count

@@ -24,14 +24,18 @@ from parsers.frame import Frame
 from parsers.layers import (
     DEPTH,
     ENCRYPTED,
+    ETHERIP,
     FRAGMENTED,
+    GRE,
+    IP_IN_IP,
     IPV4,
     IPV6,
     MALFORMED,
+    MPLS,
     OTHER,
     TCP,
     TRUNCATED,
-    TUNNEL,
+    UDP,
 )
 
 MOST_EXTENSION_HEADERS = 8
@@ -39,6 +43,7 @@ MOST_EXTENSION_HEADERS = 8
 PROTOCOL_HOP_BY_HOP = 0
 PROTOCOL_IPV4 = 4
 PROTOCOL_TCP = 6
+PROTOCOL_UDP = 17
 PROTOCOL_IPV6 = 41
 PROTOCOL_ROUTING = 43
 PROTOCOL_FRAGMENT = 44
@@ -46,7 +51,9 @@ PROTOCOL_GRE = 47
 PROTOCOL_ESP = 50
 PROTOCOL_AH = 51
 PROTOCOL_OPTIONS = 60
+PROTOCOL_ETHERIP = 97
 PROTOCOL_MOBILITY = 135
+PROTOCOL_MPLS = 137
 PROTOCOL_HIP = 139
 PROTOCOL_SHIM6 = 140
 
@@ -170,9 +177,21 @@ def _upper(frame: Frame, protocol: int) -> int:
     if protocol == PROTOCOL_TCP:
         frame.next = TCP
         return FOUND
-    if protocol in (PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_GRE):
-        frame.undecoded = TUNNEL
-        return NO_MATCH
+    if protocol in (PROTOCOL_IPV4, PROTOCOL_IPV6):
+        frame.next = IP_IN_IP
+        return FOUND
+    if protocol == PROTOCOL_GRE:
+        frame.next = GRE
+        return FOUND
+    if protocol == PROTOCOL_UDP:
+        frame.next = UDP
+        return FOUND
+    if protocol == PROTOCOL_ETHERIP:
+        frame.next = ETHERIP
+        return FOUND
+    if protocol == PROTOCOL_MPLS:
+        frame.next = MPLS
+        return FOUND
     if protocol == PROTOCOL_ESP:
         frame.undecoded = ENCRYPTED
         return NO_MATCH

@@ -29,6 +29,9 @@ GRE = 18
 NFLOG = 19
 PPP_WITH_DIRECTION = 20
 CISCO_HDLC = 21
+IP_IN_IP = 22
+"""IPv4 or IPv6 straight inside IP."""
+ETHERIP = 23
 
 # Why a frame was not read to its end; 0: it was.
 READ = 0
@@ -51,3 +54,32 @@ UNDECODED_REASONS = (
     "tunnel",
 )
 """The metric label of each reason, by its number."""
+
+# The tunnels a frame may come through.
+TUNNEL_GRE = 1
+TUNNEL_ERSPAN = 2
+TUNNEL_VXLAN = 3
+TUNNEL_GENEVE = 4
+TUNNEL_GTP_U = 5
+TUNNEL_IP_IN_IP = 6
+TUNNEL_TZSP = 7
+TUNNEL_ETHERIP = 8
+
+TUNNEL_WORDS = (
+    "",
+    "gre",
+    "erspan",
+    "vxlan",
+    "geneve",
+    "gtp-u",
+    "ip-in-ip",
+    "tzsp",
+    "etherip",
+)
+"""The event's word for each tunnel, by its number."""
+
+MOST_TUNNELS = 16
+"""As many as there may be layers."""
+
+TUNNEL_FIELDS = 4
+"""Numbers kept of a tunnel: its number, its id, offset and length of the outer source."""

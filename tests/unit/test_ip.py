@@ -13,15 +13,16 @@ from parsers.layers import (
     DEPTH,
     ENCRYPTED,
     FRAGMENTED,
+    GRE,
     IP,
+    IP_IN_IP,
     IPV4,
     IPV6,
     MALFORMED,
-    OTHER,
     READ,
     TCP,
     TRUNCATED,
-    TUNNEL,
+    UDP,
 )
 
 A4, B4 = "10.0.0.50", "52.96.0.10"
@@ -76,7 +77,7 @@ ROWS = [
         "RFC 791 3.1",
         whole_at=60,
     ),
-    Row("ipv4-udp", bent(9, b"\x11"), ok4(OTHER), "RFC 768", whole_at=20),
+    Row("ipv4-udp", bent(9, b"\x11"), ok4(UDP), "RFC 768", whole_at=20),
     Row("ipv4-reserved-flag", bent(6, b"\xc0"), ok4(), "RFC 791 3.1: bit 0", whole_at=20),
     Row("total-of-0", bent(2, b"\0\0"), ok4(), "left to the hardware", grows=False),
     Row(
@@ -99,7 +100,7 @@ ROWS = [
     Row(
         "ipv6-udp",
         ipv6(A6, B6, bytes(8), protocol=17),
-        ok6(40, 48, OTHER),
+        ok6(40, 48, UDP),
         "RFC 8200 3",
         whole_at=40,
     ),
@@ -128,8 +129,8 @@ ROWS = [
     Row("total-within-the-header", bent(2, b"\0\x13"), MALFORMED, "B3", NO_MATCH),
     Row("first-fragment", bent(6, b"\x20\0"), FRAGMENTED, "RFC 791 3.2", NO_MATCH),
     Row("later-fragment", bent(6, b"\0\1"), FRAGMENTED, "RFC 791 3.2", NO_MATCH),
-    Row("ip-in-ip", bent(9, b"\x04"), TUNNEL, "RFC 2003", NO_MATCH),
-    Row("gre", bent(9, b"\x2f"), TUNNEL, "RFC 2784", NO_MATCH),
+    Row("ip-in-ip", bent(9, b"\x04"), ok4(IP_IN_IP), "RFC 2003", whole_at=20),
+    Row("gre", bent(9, b"\x2f"), ok4(GRE), "RFC 2784", whole_at=20),
     Row("esp", bent(9, b"\x32"), ENCRYPTED, "RFC 4303", NO_MATCH),
     Row(
         "ipv6-fragment",
