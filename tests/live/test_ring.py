@@ -21,6 +21,7 @@ from parsers.batch import Batch
 from parsers.decode import decode
 from parsers.frame import Frame
 from sniffer.capture import bpf
+from sniffer.capture.clock import SteadyClock
 from sniffer.capture.files import CaptureFile
 from sniffer.capture.filter import build
 from sniffer.capture.ring import Ring, grant, open_socket
@@ -31,6 +32,7 @@ FILTER = build(DEFAULT_PORTS).program
 SO_DETACH_FILTER = 27
 TUNSETIFF = 0x400454CA
 IFF_TUN_WITHOUT_HEADER = 0x1001
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
 READER = Path(__file__).parent / "reader.py"
 
 
@@ -142,6 +144,27 @@ def test_times_are_those_at_which_the_kernel_saw_the_frames(ns):
         assert seen.times_ns == sorted(seen.times_ns)
         assert before - 5_000_000 <= seen.times_ns[0] <= seen.times_ns[-1] <= after + 5_000_000
         assert ring.counters().last_frame_ns == seen.times_ns[-1]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_time_goes_on_evenly_while_the_wall_clock_is_set(ns, hours):
+    shift_ns = 0
+    clock = SteadyClock(wall=lambda: time.time_ns() + shift_ns)
+    ring = Ring(opened(ns), "mirror", settings(), FILTER, clock)
+    with ns.sender("far") as coming:
+        seen = Seen(ring)
+        coming.send(numbered(1))
+        shift_ns = hours * 3_600_000_000_000  # the kernel stamped the frame before
+        seen.until(lambda: seen.octets)
+        seen.read()
+        counted = ring.counters()
+
+        assert 0 < seen.batch.now_ns - seen.times_ns[0] < 1_000_000_000
+        assert abs(seen.times_ns[0] - time.time_ns()) < 1_000_000_000
+        assert abs(clock.offset_ns - shift_ns) < 1_000_000
+        assert abs(counted.last_frame_ns - shift_ns - time.time_ns()) < 1_000_000_000
+        assert counted.clock_steps == 1
+    ring.close()
 
 
 def test_tags_the_kernel_takes_out_are_restored_and_inner_ones_read(ns):
@@ -545,6 +568,7 @@ def says(process: subprocess.Popen, is_so, seconds: float = 5.0) -> float:
     raise AssertionError(f"not so within {seconds} s")
 
 
+@needs_root
 def test_worker_without_any_privilege_sets_up_reads_and_binds_anew(ns):
     with reader_on(ns) as process:
         says(process, lambda line: line["is_up"], 10)
@@ -558,6 +582,7 @@ def test_worker_without_any_privilege_sets_up_reads_and_binds_anew(ns):
         assert ns.promiscuity("mirror") == 1
 
 
+@needs_root
 def test_killed_process_leaves_no_promiscuous_mode_behind(ns):
     with ring_on(ns):
         with reader_on(ns) as process:
@@ -659,6 +684,7 @@ except CaptureError as error:
 """
 
 
+@needs_root
 def test_without_the_capability_one_line_names_it_and_the_command_that_grants_it():
     said = subprocess.run([sys.executable, "-c", AS_NOBODY], text=True, stdout=subprocess.PIPE)
 
@@ -670,6 +696,7 @@ def test_without_the_capability_one_line_names_it_and_the_command_that_grants_it
     )
 
 
+@needs_root
 def test_command_that_grants_the_capability_grants_it_and_nothing_else(monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: NOBODY)
     monkeypatch.setattr(os, "getgid", lambda: NOBODY)

@@ -42,6 +42,16 @@ SO_ATTACH_FILTER = 26
 CLIENT, SERVER = "10.0.0.50", "52.96.0.10"
 CLIENT6, SERVER6 = "2001:db8::50", "2603:1026::10"
 IMPLICIT = {465, 993, 995}
+SHIMS = [
+    (0x8926, 4),  # VN-tag
+    (0x893F, 6),  # 802.1BR
+    (0x8909, 6),  # Cisco CMD
+    (0x8988, 6),  # Cisco TTag
+    (0x8905, 6),
+    (0x88E7, 4 + 12),  # 802.1ah, then Ethernet
+    (0x6558, 12),  # Ethernet
+]
+"""Types and how many octets stand before the next type."""
 
 DEFAULT = filters.build(DEFAULT_PORTS)
 ANY = filters.build(parse_ports("any"))
@@ -192,7 +202,7 @@ def frames(draw):
         body = b"\xaa\xaa\x03" + oui + u16s(kind) + packet
         packet, kind = body, min(len(body), 1500)
     elif shape == "shim":
-        kind_of, octets = draw(st.sampled_from(list(filters.SHIMS.items())))
+        kind_of, octets = draw(st.sampled_from(SHIMS))
         packet, kind = bytes(octets) + u16s(kind) + packet, kind_of
     wire = ethernet(packet, kind=kind, vlans=draw(tags))
     return wire[: draw(st.sampled_from([len(wire), len(wire), 96, 60, 40]))]
@@ -296,6 +306,12 @@ def test_verdict_by_port_side_and_first_octets(kernel, wire, passes):
     assert bool(run(DEFAULT.program, wire)) == passes
     assert kernel.passes(wire) == passes
     assert run(ANY.program, wire)
+
+
+def test_more_extension_headers_than_are_read_pass_to_be_counted():
+    deep = ethernet(ipv6(CLIENT6, SERVER6, HELLO, headers=[hop_by_hop()] * 9))
+
+    assert run(DEFAULT.program, deep)
 
 
 def test_unknown_link_type_passes_to_be_counted():
