@@ -8,11 +8,12 @@ from tracking import batch_of
 
 from parsers.decode import decode
 from parsers.frame import Frame
-from sniffer.track.flows import WAYS, Flows
+from sniffer.track.flows import Flows
 from sniffer.track.layout import LAST_SEEN, SLOT_WORDS
 
 KEY = bytes(range(16))
 SLOTS = 1024
+WAYS = 8
 MASK = (1 << 64) - 1
 
 
