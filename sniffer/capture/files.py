@@ -154,8 +154,8 @@ class CaptureFile:
     """A source: the frames of one capture file.
 
     Opening it raises InputError if it is no capture. ``format`` names what it is;
-    ``problem`` is what was found wrong later on, with its offset in the unpacked octets:
-    everything before it was read.
+    ``problem`` is what was found wrong later on: everything before it was read. Its offset
+    counts the unpacked octets, or those of the file itself where gzip's own data are damaged.
     """
 
     def __init__(self, path: str) -> None:
