@@ -334,3 +334,38 @@ def test_frames_cut_at_every_octet_give_a_part_of_the_whole(name, plain):
                 assert found.counters.incomplete == {"truncated": 1}
             else:
                 assert one.hello == whole
+
+
+SEGMENTS = st.tuples(
+    st.integers(0, 40),  # which connection
+    st.sampled_from(("client", "server")),
+    st.sampled_from((16, 16, 16, 17, 4, 20, 2, 18, 0)),
+    st.sampled_from((0, 0, 0, 1, 60, 70_000, 1 << 20, 1 << 31, (1 << 32) - 5)),
+    st.sampled_from(
+        (OLD, NEW, V2, FLIGHT, KEYS, AGREED, REFUSED, RETRY, b"", b"\x16\x03", bytes(99))
+    ),
+    st.integers(0, 90),  # octets left out at its start
+    st.sampled_from((0, 1_000, 1_000_000, 16_000_000_000, -1_000_000_000)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    segments=st.lists(SEGMENTS, max_size=120),
+    snaplen=st.sampled_from((60, 70, 120, 1 << 18)),
+    ordered=st.booleans(),
+)
+def test_whatever_comes_nothing_goes_wrong_and_nothing_is_left(segments, snaplen, ordered):
+    """``track`` asserts it: no error of ours, no buffer, no attempt, and counts that agree."""
+    frames, now = [], craft.START_NS
+    for port, side, flags, offset, payload, left_out, later in segments:
+        now += later
+        talk = Conversation(client_port=2000 + port, server_port=993 if port % 3 else 8443)
+        octets = payload[left_out:]
+        segment = craft.Segment(now, side, flags, offset + left_out, 0, octets)
+        frames.append((now, talk.frame(segment)))
+    found = track(frames, ports=ANY_PORT, snaplen=snaplen, ordered=ordered)
+    numbers = [one.frame for one in found.handshakes]
+    assert not ordered or numbers == sorted(numbers)
+    times = {number: time_ns for number, (time_ns, _) in enumerate(frames, 1)}
+    assert all(times[one.frame] == one.time_ns for one in found.handshakes)
