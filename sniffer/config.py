@@ -47,6 +47,8 @@ class CaptureSettings(Struct, frozen=True, kw_only=True):
     """A block with a frame in it is handed over after this time, full or not."""
     idle_seconds: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """How long a frame is waited for before time goes on without one."""
+    tunnels: bool = False
+    """Have the kernel hand over what comes through tunnels too, all of it."""
     promiscuous: bool = True
     """Ask the interface for frames to others too: what a mirror port is about."""
 

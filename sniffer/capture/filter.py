@@ -57,6 +57,11 @@ LABELS = 4
 EXTENSION_HEADERS = 8
 
 TCP = 6
+UDP = 17
+TUNNEL_PROTOCOLS = (4, 41, 47, 97, 137)
+"""IPv4, IPv6, GRE with ERSPAN, EtherIP and MPLS inside IP."""
+TUNNEL_PORTS = (2152, 4789, 4790, 6081, 8472, 37008)
+"""GTP-U, VXLAN, VXLAN-GPE, GENEVE, VXLAN as Linux has it, TZSP."""
 FRAGMENT = 44
 AUTHENTICATION = 51
 EXTENSIONS = (0, 43, 60, 135, 139, 140)
@@ -86,6 +91,8 @@ class Filter:
     ports: Ports
     whole_tcp: bool
     """All of TCP passes: every port is followed, or there are too many for a program."""
+    tunnels: bool = False
+    """What comes through a tunnel passes, all of it."""
 
     def explain(self) -> str:
         """Return in words what passes, then the program line by line."""
@@ -115,6 +122,11 @@ class Filter:
                     f"- segments with payload from the ports {_listed(upgraded)} unless it begins\n"
                     "  with 17: what is said before STARTTLS passes"
                 )
+        if self.tunnels:
+            lines.append(
+                "- whatever comes through a tunnel: GRE, ERSPAN, IP in IP, EtherIP, MPLS in IP,\n"
+                f"  and UDP to the ports {_listed(list(TUNNEL_PORTS))}; fragments of UDP"
+            )
         lines += [
             "- fragments of TCP; frames nested deeper than the program reads",
             "On the loopback interface each frame once, as it comes in.",
@@ -124,25 +136,25 @@ class Filter:
         return "\n".join(lines)
 
 
-def build(ports: Ports) -> Filter:
-    """Make the filter for these ports and try it.
+def build(ports: Ports, *, tunnels: bool = False) -> Filter:
+    """Make the filter for these ports and try it; with ``tunnels`` what they carry passes.
 
     Raises ProgramError if it does not do what it is for: a bug of ours.
     """
     made = None
     if not ports.follow_any and ports.services:
         try:
-            made = Filter(assemble(ports), ports, whole_tcp=False)
+            made = Filter(assemble(ports, tunnels=tunnels), ports, False, tunnels)
         except ProgramError:
             # So many ports that no program holds them.
             made = None
     if made is None:
-        made = Filter(assemble(None), ports, whole_tcp=True)
+        made = Filter(assemble(None, tunnels=tunnels), ports, True, tunnels)
     self_test(made)
     return made
 
 
-def assemble(ports: Ports | None, *, ethernet_only: bool = False) -> Program:
+def assemble(ports: Ports | None, *, tunnels: bool = False, ethernet_only: bool = False) -> Program:
     """Assemble the program; without ports all of TCP passes.
 
     ``ethernet_only`` leaves out the look at the device's type, for sockets without one.
@@ -157,8 +169,10 @@ def assemble(ports: Ports | None, *, ethernet_only: bool = False) -> Program:
     _pppoe(a)
     _mpls(a)
     _type_fields(a, "inner", TYPE_FIELDS_INSIDE, KEEP_LABEL, KEEP_LABEL)
-    _ipv4(a)
-    _ipv6(a)
+    _ipv4(a, tunnels)
+    _ipv6(a, tunnels)
+    if tunnels:
+        _udp(a)
     _tcp(a, ports)
     a.label(KEEP_LABEL)
     a.give(KEEP_ALL)
@@ -288,13 +302,28 @@ def _mpls(a: Assembler) -> None:
     _advance(a, 4 + 12, "inner 0")
 
 
-def _ipv4(a: Assembler) -> None:
+def _ipv4(a: Assembler, tunnels: bool) -> None:
     a.label("IPv4")
     a.load_x(B, 0)
     a.compute(AND, 0xF0)
     a.test(JEQ, 0x40, "", DROP_LABEL)
     a.load_x(B, 9)
-    a.test(JEQ, TCP, "", DROP_LABEL)
+    if tunnels:
+        a.test(JEQ, TCP, "IPv4 TCP")
+        _keep_tunnels(a)
+        a.test(JEQ, UDP, "", DROP_LABEL)
+        a.note("a fragment of a datagram, which may be a tunnel's?")
+        a.load_x(H, 6)
+        a.test(JSET, 0x3FFF, KEEP_LABEL)
+        a.load_x(B, 0)
+        a.compute(AND, 0x0F)
+        a.compute(LSH, 2)
+        a.compute_x(ADD)
+        a.to_x()
+        a.jump("UDP")
+        a.label("IPv4 TCP")
+    else:
+        a.test(JEQ, TCP, "", DROP_LABEL)
     a.note("a fragment?")
     a.load_x(H, 6)
     a.test(JSET, 0x3FFF, KEEP_LABEL)
@@ -316,7 +345,22 @@ def _ipv4(a: Assembler) -> None:
     a.jump("TCP")
 
 
-def _ipv6(a: Assembler) -> None:
+def _keep_tunnels(a: Assembler) -> None:
+    a.note("a tunnel?")
+    for protocol in TUNNEL_PROTOCOLS:
+        a.test(JEQ, protocol, KEEP_LABEL)
+
+
+def _udp(a: Assembler) -> None:
+    a.label("UDP")
+    a.note("to the port of a tunnel?")
+    a.load_x(H, 2)
+    for port in TUNNEL_PORTS:
+        a.test(JEQ, port, KEEP_LABEL)
+    a.jump(DROP_LABEL)
+
+
+def _ipv6(a: Assembler, tunnels: bool) -> None:
     a.label("IPv6")
     a.load_x(B, 0)
     a.compute(AND, 0xF0)
@@ -342,6 +386,9 @@ def _ipv6(a: Assembler) -> None:
         a.note(f"IPv6 next header {number + 1}")
         a.load_cell(FOLLOWING)
         a.test(JEQ, TCP, "TCP")
+        if tunnels:
+            a.test(JEQ, UDP, "UDP")
+            _keep_tunnels(a)
         for kind in EXTENSIONS:
             a.test(JEQ, kind, f"extension {number}")
         a.test(JEQ, FRAGMENT, f"fragment {number}")
@@ -377,7 +424,8 @@ def _ipv6(a: Assembler) -> None:
     a.label("fragment of what")
     a.note("of TCP, or of a header that may come before it?")
     a.load_cell(FOLLOWING)
-    for kind in (TCP, *EXTENSIONS, AUTHENTICATION):
+    carriers = (UDP, *TUNNEL_PROTOCOLS) if tunnels else ()
+    for kind in (TCP, *EXTENSIONS, AUTHENTICATION, *carriers):
         a.test(JEQ, kind, KEEP_LABEL)
     a.jump(DROP_LABEL)
 
@@ -550,9 +598,16 @@ def _known_frames(filter_: Filter) -> list[Known]:
         ),
         (
             "a later fragment of a datagram",
-            _ethernet(_ipv4_packet(middle, 17, fragment=0x2003)),
+            _ethernet(_ipv4_packet(middle, UDP, fragment=0x2003)),
             wired,
-            False,
+            filter_.tunnels,
+        ),
+        ("GRE", _ethernet(_ipv4_packet(bytes(4), 47)), wired, filter_.tunnels),
+        (
+            "VXLAN",
+            _ethernet(_ipv6_packet(struct.pack("!HHHH", 50_000, 4789, 8, 0), UDP)),
+            wired,
+            filter_.tunnels,
         ),
         ("bare IP", _ipv4_packet(to_server), Metadata(65534), True),
         ("loopback, coming in", _ethernet(_ipv4_packet(to_server)), looped, True),

@@ -26,14 +26,14 @@ from craft import (
     u16s,
     udp,
 )
-from hypothesis import example, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from parsers.answer import FOUND
 from parsers.batch import Batch
 from parsers.decode import decode
 from parsers.frame import Frame
-from parsers.layers import FRAGMENTED
+from parsers.layers import FRAGMENTED, NOTHING
 from sniffer.capture import filter as filters
 from sniffer.capture.bpf import Metadata, Program, run
 from sniffer.config import DEFAULT_PORTS, Ports, parse_ports
@@ -55,6 +55,7 @@ SHIMS = [
 
 DEFAULT = filters.build(DEFAULT_PORTS)
 ANY = filters.build(parse_ports("any"))
+TUNNELS = filters.build(DEFAULT_PORTS, tunnels=True)
 FOR_ETHERNET = filters.assemble(DEFAULT_PORTS, ethernet_only=True)
 
 
@@ -81,6 +82,11 @@ def kernel():
     return Kernel(FOR_ETHERNET)
 
 
+@pytest.fixture(scope="module")
+def tunnel_kernel():
+    return Kernel(filters.assemble(DEFAULT_PORTS, tunnels=True, ethernet_only=True))
+
+
 def decoded(wire: bytes, link: int, vlan: int) -> tuple[int, Frame]:
     batch = Batch(1)
     batch.wire = memoryview(wire)
@@ -89,9 +95,13 @@ def decoded(wire: bytes, link: int, vlan: int) -> tuple[int, Frame]:
     return decode(batch, 0, frame), frame
 
 
-def is_used(wire: bytes, ports: Ports, link: int = 1, vlan: int = -1) -> bool:
+def is_used(
+    wire: bytes, ports: Ports, link: int = 1, vlan: int = -1, *, tunnels: bool = False
+) -> bool:
     """Tell whether the tracker would look into this frame, by the parsers' own reading."""
     answer, frame = decoded(wire, link, vlan)
+    if frame.tunnel_type != NOTHING and not tunnels:
+        return False
     if answer != FOUND:
         if frame.undecoded != FRAGMENTED:
             return False
@@ -214,6 +224,44 @@ def stack(values: list[int]) -> bytes:
     return b"".join(struct.pack("!I", word) for word in words)
 
 
+@st.composite
+def tunnelled(draw):
+    """A frame inside one or two tunnels."""
+    packet = draw(packets())
+    for _ in range(draw(st.integers(1, 2))):
+        inner = ethernet(packet, vlans=draw(tags))
+        kind = 0x86DD if packet[0] >> 4 == 6 else 0x0800
+        protocol, payload = draw(
+            st.sampled_from(
+                [
+                    (41 if kind == 0x86DD else 4, packet),
+                    (47, u16s(0, kind) + packet),
+                    (47, u16s(0x3000, 0x6558) + bytes(8) + inner),
+                    (47, u16s(0x1000, 0x88BE) + bytes(4) + b"\x10" + bytes(7) + inner),
+                    (47, u16s(0x1000, 0x22EB) + bytes(4) + b"\x20" + bytes(11) + inner),
+                    (97, b"\x30\0" + inner),
+                    (137, b"\0\0\1\x40" + packet),
+                    (4789, b"\x08" + bytes(7) + inner),
+                    (8472, b"\x08" + bytes(7) + inner),
+                    (4790, b"\x0c\0\0" + bytes((1 + (kind == 0x86DD),)) + bytes(4) + packet),
+                    (6081, b"\0\0" + u16s(0x6558) + bytes(4) + inner),
+                    (2152, b"\x30\xff" + u16s(len(packet)) + bytes(4) + packet),
+                    (37008, b"\1\0\0\1\1" + inner),
+                ]
+            )
+        )
+        six = draw(st.booleans())
+        ends = ("2001:db8::1", "2001:db8::2") if six else ("192.0.2.1", "192.0.2.2")
+        if protocol > 255:
+            payload = udp(*ends, 50123, protocol, payload)
+            protocol = 17
+        if six:
+            packet = ipv6(*ends, payload, protocol=protocol, headers=draw(extensions))
+        else:
+            packet = ipv4(*ends, payload, protocol=protocol, options=bytes(4))
+    return ethernet(packet, vlans=draw(tags))
+
+
 HELLO = tcp(CLIENT, SERVER, 50123, 993, b"\x16\3\1\0\5")
 
 
@@ -226,9 +274,26 @@ def test_what_the_parsers_use_the_filter_passes(wire, is_tagged):
     metadata = Metadata(vlan_tag=7) if is_tagged else Metadata()
 
     if is_used(wire, DEFAULT_PORTS, vlan=7 if is_tagged else -1):
+        event("used")
         assert run(DEFAULT.program, wire, metadata), wire.hex()
     if is_used(wire, ANY.ports):
         assert run(ANY.program, wire, metadata), wire.hex()
+
+
+@given(tunnelled())
+@settings(max_examples=600, deadline=None)
+def test_what_the_parsers_use_of_tunnels_passes_where_they_are_switched_on(tunnel_kernel, wire):
+    assert tunnel_kernel.passes(wire) == bool(run(TUNNELS.program, wire))
+    if is_used(wire, DEFAULT_PORTS, tunnels=True):
+        event("used")
+        assert run(TUNNELS.program, wire), wire.hex()
+
+
+@given(frames())
+@settings(max_examples=200, deadline=None)
+def test_tunnels_switched_on_take_nothing_away(wire):
+    if run(DEFAULT.program, wire):
+        assert run(TUNNELS.program, wire)
 
 
 @given(frames(), st.lists(st.tuples(st.integers(0, 90), st.integers(0, 255)), max_size=3))
