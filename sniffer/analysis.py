@@ -4,6 +4,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.profile import Profile
 from sniffer.judge.verdict import Judge
-from sniffer.pipeline import Pipeline, Sink
+from sniffer.pipeline import Enough, Limit, Pipeline, Sink
 from sniffer.track.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -56,67 +57,123 @@ class Analysis:
         track: TrackSettings | None = None,
         inventory: InventorySettings | None = None,
         sinks: tuple[Sink, ...] = (),
+        waiting: AbstractContextManager[object] | None = None,
+        limit: Limit | None = None,
     ) -> None:
-        """Begin with nothing read; ``forced`` judges every hello by one profile."""
+        """Begin with nothing read; ``forced`` judges every hello by one profile.
+
+        ``waiting`` is entered around whatever may block: opening and reading.
+        """
         self.ports = ports
         self.profiles = profiles
         self.forced = forced
         self.track = track or TrackSettings()
         self.sinks = sinks
+        self.waiting = waiting or nullcontext()
+        self.limit = limit
         self.aggregate = Aggregate(inventory or InventorySettings(), ports, profiles)
         self.coverage = Coverage()
         self.inputs: list[Input] = []
 
     def read(self, path: str, progress: Callable[[CaptureFile], None] | None = None) -> None:
-        """Read one capture; what is wrong with it is noted in ``inputs`` and logged."""
+        """Read one capture; what is wrong with it is noted in ``inputs`` and logged.
+
+        Raises what ``waiting`` raises, and Enough when the limit is reached.
+        """
         try:
-            source = CaptureFile(path)
+            with self.waiting:
+                source = CaptureFile(path)
         except InputError as error:
-            log.error("%s", error)
-            self._note(path, None, "failed", 0, error.why)
+            self.refuse(error)
             return
         tracker = Tracker(self.track, self.ports, os.urandom(KEY_OCTETS), path=path)
         judge = Judge(self.ports, self.profiles, self.forced)
-        pipeline = Pipeline(tracker, judge, self.aggregate, self.sinks)
+        pipeline = Pipeline(
+            tracker,
+            judge,
+            self.aggregate,
+            self.sinks,
+            waiting=self.waiting,
+            limit=self.limit,
+        )
         report = None if progress is None else lambda: progress(source)
+        is_over = False
         try:
             pipeline.run(source, report)
+            is_over = True
+        except Enough:
+            is_over = True
+            raise
         finally:
             source.close()
             self.coverage.merge(pipeline.coverage())
-            for error_text in tracker.counters().internal_errors:
-                log.error("a frame could not be handled: our mistake", {"error": error_text})
-            problem = source.problem
-            if problem is not None:
-                log.warning("%s", problem)
-            status = "ok" if problem is None else "partial"
-            why = None if problem is None else _told(problem)
-            self._note(path, source.format, status, tracker.frames, why)
+            log_mistakes(tracker)
+            self.inputs.append(input_read(source, tracker.frames, is_over))
 
-    def _note(
-        self, path: str, form: str | None, status: str, frames: int, problem: str | None
-    ) -> None:
+    def refuse(self, error: InputError) -> None:
+        """Note an input that cannot be read at all."""
+        log.error("%s", error)
         self.inputs.append(
-            Input(path=path, format=form, status=status, frames=frames, problem=problem)
+            Input(path=error.path, format=None, status="failed", frames=0, problem=error.why)
         )
 
 
-def expand(paths: Iterable[str]) -> Iterator[str]:
+def input_read(source: CaptureFile, frames: int, is_over: bool = True) -> Input:
+    """Return what became of an input; what is wrong with it is logged.
+
+    ``is_over`` False: somebody ended the reading before its time.
+    """
+    log.info("A capture was read", {"path": source.path, "frames": frames})
+    problem = source.problem
+    why = None if is_over else "the reading was ended before its end"
+    if problem is not None:
+        log.warning("%s", problem)
+        why = problem.why if problem.offset is None else f"{problem.why} at offset {problem.offset}"
+    return Input(
+        path=source.path,
+        format=source.format,
+        status="ok" if why is None else "partial",
+        frames=frames,
+        problem=why,
+    )
+
+
+def log_mistakes(tracker: Tracker) -> None:
+    """Log what went wrong with frames by our own fault; they were counted as ``internal``."""
+    for error in tracker.counters().internal_errors:
+        log.error("a frame could not be handled: our mistake", {"error": error})
+
+
+def expand(paths: Iterable[str]) -> Iterator[str | InputError]:
     """Yield the inputs of a command line: a directory stands for the regular files in it.
 
-    By path, recursively; symbolic links to directories are not followed.
+    By path, recursively; symbolic links are not followed. A directory without a file, or one
+    that cannot be looked into, is yielded as an error.
     """
     for path in paths:
-        if path != STANDARD_INPUT and os.path.isdir(path):
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                for name in sorted(names):
-                    found = os.path.join(folder, name)
-                    if stat.S_ISREG(os.lstat(found).st_mode):
-                        yield found
-        else:
+        if path == STANDARD_INPUT or not os.path.isdir(path):
             yield path
+            continue
+        unreadable: list[InputError] = []
+
+        def note(error: OSError, unreadable: list[InputError] = unreadable) -> None:
+            why = f"cannot be looked into ({error.strerror})"
+            unreadable.append(InputError(str(error.filename), None, why))
+
+        found = [
+            file
+            for folder, _, names in os.walk(path, onerror=note)
+            for file in (os.path.join(folder, name) for name in names)
+            if _is_regular(file)
+        ]
+        yield from sorted(found)
+        yield from unreadable
+        if not found and not unreadable:
+            yield InputError(path, None, "is a directory without a file in it")
 
 
-def _told(problem: InputError) -> str:
-    return problem.why if problem.offset is None else f"{problem.why} at offset {problem.offset}"
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return True  # gone meanwhile; whoever opens it will say so

@@ -17,11 +17,25 @@ from sniffer.track.tracker import Tracker
 Sink = Callable[[Handshake, Judgement], None]
 
 
+class Enough(Exception):
+    """As many events as were asked for have been passed on."""
+
+
+class Limit:
+    """How many events are still wanted; several pipelines may share one."""
+
+    def __init__(self, events: int) -> None:
+        """Want so many."""
+        self.left = events
+
+
 class Pipeline:
     """One input or interface on its way into an aggregate.
 
     ``lock`` is held while a batch is counted, so that a reader who takes it sees a
-    consistent picture.
+    consistent picture; not while the sinks are told, which may block. ``waiting`` is entered
+    around each read: whoever lets signals in there alone has no event by half. Events beyond
+    ``limit`` are neither passed on nor counted.
     """
 
     def __init__(
@@ -31,6 +45,8 @@ class Pipeline:
         aggregate: Aggregate,
         sinks: tuple[Sink, ...] = (),
         lock: AbstractContextManager[object] | None = None,
+        waiting: AbstractContextManager[object] | None = None,
+        limit: Limit | None = None,
     ) -> None:
         """Join the stages; ``sinks`` are called with every handshake and its judgement."""
         self.tracker = tracker
@@ -38,21 +54,32 @@ class Pipeline:
         self.aggregate = aggregate
         self.sinks = sinks
         self.lock = lock or nullcontext()
+        self.waiting = waiting or nullcontext()
+        self.limit = limit
 
     def run(self, source: Source, progress: Callable[[], None] | None = None) -> None:
-        """Read a source to its end; what it holds is settled whatever ends the reading."""
+        """Read a source to its end; what was read is settled whatever ends the reading.
+
+        An exception out of a sink or of ``progress`` ends it at once: nobody listens any more.
+        Raises Enough when the limit is reached.
+        """
         batch = Batch()
-        try:
-            while source.read(batch):
-                with self.lock:
-                    self.tracker.observe(batch)
-                    self._pass_on()
-                if progress is not None:
-                    progress()
-        finally:
+        while True:
+            try:
+                with self.waiting:
+                    has_more = source.read(batch)
+            except BaseException:
+                self._settle()
+                raise
+            if not has_more:
+                break
             with self.lock:
-                self.tracker.finish()
-                self._pass_on()
+                self.tracker.observe(batch)
+                judged = self._judged()
+            self._pass_on(judged)
+            if progress is not None:
+                progress()
+        self._settle()
 
     def coverage(self) -> Coverage:
         """Return what was seen and lost so far."""
@@ -73,10 +100,27 @@ class Pipeline:
             last_ns=counted.last_ns,
         )
 
-    def _pass_on(self) -> None:
-        for handshake in self.tracker.ready():
-            judgement = self.judge.judge(handshake)
+    def _settle(self) -> None:
+        with self.lock:
+            self.tracker.finish()
+            judged = self._judged()
+        self._pass_on(judged)
+
+    def _judged(self) -> list[tuple[Handshake, Judgement]]:
+        """Judge and count what is settled, and return it."""
+        settled = self.tracker.ready()
+        if self.limit is not None:
+            settled = settled[: self.limit.left]
+            self.limit.left -= len(settled)
+        judged = [(handshake, self.judge.judge(handshake)) for handshake in settled]
+        for handshake, judgement in judged:
             self.aggregate.observe(handshake, judgement)
+        self.aggregate.tick(self.tracker.now_ns)
+        return judged
+
+    def _pass_on(self, judged: list[tuple[Handshake, Judgement]]) -> None:
+        for handshake, judgement in judged:
             for sink in self.sinks:
                 sink(handshake, judgement)
-        self.aggregate.tick(self.tracker.now_ns)
+        if self.limit is not None and self.limit.left == 0:
+            raise Enough

@@ -1,5 +1,8 @@
 """``hellowatch analyze``: capture files in, devices or events out."""
 
+import os
+import re
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,28 +16,25 @@ from sniffer.cli.options import (
     check_format,
     check_store,
     configure_log,
+    event_options,
+    exit_code,
     later,
     output_options,
     pipeline_options,
     zone,
 )
-from sniffer.cli.output import Enough, Outputs, counter
-from sniffer.errors import (
-    EXIT_DAMAGED,
-    EXIT_FOUND,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_UNREADABLE,
-)
+from sniffer.cli.output import Outputs
+from sniffer.cli.stop import Stop, Stopped
+from sniffer.errors import EXIT_INTERRUPTED, InputError
 
 if TYPE_CHECKING:
-    from sniffer.analysis import Analysis
     from sniffer.capture.files import CaptureFile
 
 EPILOG = """\b
 Exit codes:
   0  done            1  --fail-on found such a device     2  wrong usage
   3  nothing could be read       4  an input was damaged; all before the damage was analysed
+  130  Ctrl-C: what was found so far is printed first
 
 \b
 Examples:
@@ -63,16 +63,10 @@ Examples:
     multiple=True,
     help="Write to a file as well, or instead if --format is not given. Repeatable.",
 )
-@click.option("-c", "count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
-@click.option(
-    "--fail-on",
-    metavar="VERDICT",
-    multiple=True,
-    type=click.Choice(["legacy", "incompatible", "at-risk"]),
-    help="Exit 1 if such a device was found: legacy, incompatible, at-risk. Repeatable.",
-)
+@event_options
 @pipeline_options
 @output_options
+@later("-D", takes_value=False)
 @later("-w")
 @later("-j")
 @later("--duration")
@@ -99,38 +93,54 @@ def command(
     from sniffer.config import DEFAULT_PORTS, parse_ports
     from sniffer.export.summary import summary
     from sniffer.judge.profile import find_profile, load_profiles
+    from sniffer.pipeline import Enough, Limit
 
-    configure_log(quiet, verbose, log_format)
     paths = [*read, *inputs]
     if not paths:
         raise click.UsageError("no capture file is named; - reads standard input")
+    for path in paths:
+        _check_path(path)
+    configure_log(quiet, verbose, log_format)
     check_store(store)
     chosen_ports = DEFAULT_PORTS if ports is None else parse_ports(ports)
     profiles = load_profiles()
     forced = None if profile is None else find_profile(profile, profiles)
     zone_chosen = zone(tz)
 
+    entries = list(expand(paths))
+    files = [entry for entry in entries if isinstance(entry, str)]
+    stop = Stop(signal.SIGINT)
     with ExitStack() as stack:
-        sinks = Outputs(stack, form, outputs, paths)
+        stack.callback(stop.remove)
+        stop.install()
+        try:
+            with stop:
+                sinks = Outputs(stack, form, outputs, files)
+        except Stopped:
+            sys.exit(EXIT_INTERRUPTED)
         analysis = Analysis(
             chosen_ports,
             profiles,
             forced=forced,
-            sinks=(sinks.write, *((counter(count),) if count else ())),
+            sinks=(sinks.write,),
+            waiting=stop,
+            limit=None if count is None else Limit(count),
         )
-        progress = _progress(stack, quiet)
+        progress = _progress(stack, sinks, quiet, color)
+        # The lines of the log go around the bar, where there is one.
+        configure_log(quiet, verbose, log_format)
 
         def advance(source: "CaptureFile") -> None:
             sinks.flush()
             progress(source)
 
-        interrupted = False
         try:
-            for path in expand(paths):
-                analysis.read(path, advance)
-        except KeyboardInterrupt:
-            interrupted = True
-        except Enough:
+            for entry in entries:
+                if isinstance(entry, InputError):
+                    analysis.refuse(entry)
+                else:
+                    analysis.read(entry, advance)
+        except (Enough, Stopped):
             pass
         progress(None)
         told = summary(
@@ -140,22 +150,28 @@ def command(
             profiles,
         )
         sinks.finish(told, zone_chosen, color)
-    sys.exit(EXIT_INTERRUPTED if interrupted else _exit_code(analysis, told, fail_on))
+    if stop.by is not None:
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(exit_code([entry.status for entry in analysis.inputs], told["totals"], fail_on))
 
 
-def _exit_code(analysis: "Analysis", told: dict[str, Any], fail_on: tuple[str, ...]) -> int:
-    states = [entry.status for entry in analysis.inputs]
-    if all(state == "failed" for state in states):
-        return EXIT_UNREADABLE
-    verdicts = {s["verdict"] for device in told["devices"] for s in device["stacks"]}
-    if verdicts & set(fail_on):
-        return EXIT_FOUND
-    return EXIT_OK if all(state == "ok" for state in states) else EXIT_DAMAGED
+def _check_path(path: str) -> None:
+    if path == "-" and sys.stdin is not None and sys.stdin.isatty():
+        raise click.UsageError("-: standard input is a terminal; send a capture into it by a pipe")
+    if re.match("[a-z][a-z0-9+.-]*://", path) and not os.path.exists(path):
+        raise click.UsageError(
+            f"{path}: not built yet; fetch it yourself: curl ... | hellowatch analyze -"
+        )
 
 
-def _progress(stack: ExitStack, quiet: bool) -> Callable[["CaptureFile | None"], None]:
-    """Return what to call after each batch: shows how far the reading is, on a terminal."""
-    if quiet or not sys.stderr.isatty():
+def _progress(
+    stack: ExitStack, sinks: Outputs, quiet: bool, color: str
+) -> Callable[["CaptureFile | None"], None]:
+    """Return what to call after each batch: shows how far the reading is, on a terminal.
+
+    Not where the events themselves run over that terminal.
+    """
+    if quiet or sinks.is_on_screen or not sys.stderr.isatty():
         return lambda source: None
     from rich.console import Console
     from rich.progress import (
@@ -167,13 +183,15 @@ def _progress(stack: ExitStack, quiet: bool) -> Callable[["CaptureFile | None"],
         TransferSpeedColumn,
     )
 
+    from sniffer.log import one_line
+
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
+        console=Console(file=sys.stderr, no_color=True if color == "never" else None),
         transient=True,
     )
     stack.enter_context(bar)
@@ -190,7 +208,7 @@ def _progress(stack: ExitStack, quiet: bool) -> Callable[["CaptureFile | None"],
         if source is not shown:
             if task is not None:
                 bar.remove_task(task)
-            task = bar.add_task(source.path[-40:], total=source.size)
+            task = bar.add_task(one_line(source.path)[-40:], total=source.size)
             shown = source
         elif now - last < 0.1:
             return

@@ -4,10 +4,18 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import click
 
-from sniffer.errors import EXIT_INTERRUPTED, EXIT_UNREADABLE, EXIT_USAGE, HelloWatchError
+from sniffer.cli.options import installed_version, later
+from sniffer.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_UNREADABLE,
+    EXIT_USAGE,
+    HelloWatchError,
+)
 
 COMMANDS = {
     "analyze": "Analyse capture files: which devices offer old TLS?",
@@ -62,6 +70,19 @@ class Commands(click.Group):
             return _later(cmd_name)
         return None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name, or the names that are meant perhaps."""
+        name = args[0]
+        if name not in COMMANDS and name not in LATER and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            meant = get_close_matches(name, [*COMMANDS, *LATER])
+            hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by their sentence, without loading them."""
         with formatter.section("Commands"):
@@ -86,13 +107,11 @@ def _later(name: str) -> click.Command:
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
-
     import parsers
 
     form = "compiled" if parsers.compiled() else "interpreted, many times slower"
     python = ".".join(map(str, sys.version_info[:3]))
-    click.echo(f"hellowatch {version('hellowatch')} ({form}; Python {python})")
+    click.echo(f"hellowatch {installed_version()} ({form}; Python {python})")
     ctx.exit()
 
 
@@ -109,6 +128,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     callback=_print_version,
     help="Version, and whether it runs compiled.",
 )
+@later("-D", takes_value=False)
 def cli() -> None:
     """Find the devices that will break when a mail provider refuses old TLS.
 
@@ -118,13 +138,11 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; this is what the program starts."""
-    # Prevents the traceback of a Ctrl-C during start-up.
+    _reserve_standard_streams()
     try:
-        code = cli.main(prog_name="hellowatch", standalone_mode=False)
-        sys.stdout.flush()
+        code = _run()
     except HelloWatchError as error:
-        click.echo(f"hellowatch: {error}", err=True)
-        code = error.exit_code
+        code = _tell(str(error), error.exit_code)
     except click.ClickException as error:
         error.show()
         code = EXIT_USAGE
@@ -134,17 +152,75 @@ def main() -> None:
         _end_by_pipe()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"hellowatch: {where}{error.strerror or error}", err=True)
-        code = EXIT_UNREADABLE
+        code = _tell(f"{where}{error.strerror or error}", EXIT_UNREADABLE)
     except MemoryError:
-        click.echo("hellowatch: out of memory", err=True)
-        code = EXIT_UNREADABLE
+        code = _tell("out of memory", EXIT_UNREADABLE)
+    except Exception as error:  # the last border: users get a line, no traceback
+        code = _tell(_own_mistake(error), EXIT_UNREADABLE)
     sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command that the arguments name; return its exit code.
+
+    Not by click's own ``main``, which turns a reader who went away into exit code 1.
+    """
+    if instruction := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "hellowatch", COMPLETE, instruction)
+    try:
+        with cli.make_context("hellowatch", sys.argv[1:]) as context:
+            cli.invoke(context)
+        code = EXIT_OK
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    sys.stdout.flush()
+    return code
+
+
+COMPLETE = "_HELLOWATCH_COMPLETE"
+"""By this variable shells ask what a line may go on with."""
+
+
+def _tell(why: str, code: int) -> int:
+    from sniffer.log import one_line
+
+    with suppress(OSError):  # the reader of stderr went away: there is nobody left to tell
+        click.echo(f"hellowatch: {one_line(why)}", err=True)
+    return code
+
+
+def _own_mistake(error: Exception) -> str:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    name = os.path.basename(place.tb_frame.f_code.co_filename) if place else ""
+    line = place.tb_lineno if place else 0
+    return (
+        f"a mistake of HelloWatch itself: {type(error).__name__}: {error} ({name}:{line}); "
+        "please report this line"
+    )
+
+
+def _reserve_standard_streams() -> None:
+    """Keep the numbers of closed standard streams from being given to other files.
+
+    What is written to such a stream fails as the shell's user would expect.
+    """
+    for number, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (for the process's life)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (for the process's life)
 
 
 def _end_by_pipe() -> None:
     """End as tools do whose reader went away: quietly, by SIGPIPE."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
 

@@ -1,15 +1,21 @@
 """Options that several commands share, and what they mean."""
 
+import os
 import re
+import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sniffer.errors import ConfigError
+from sniffer.errors import EXIT_DAMAGED, EXIT_FOUND, EXIT_OK, EXIT_UNREADABLE, ConfigError
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+FAIL_ON = ("legacy", "incompatible", "at-risk")
 STORE = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")
 FORMATS = ("table", "json", "ndjson", "csv")
 FORMATS_LATER = ("html", "zeek", "eve")
@@ -30,6 +36,42 @@ def later(*names: str, takes_value: bool = True) -> Callable[[Decorated], Decora
         callback=refuse,
         multiple=takes_value,
     )
+
+
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def check_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Return a length of time in seconds: ``90``, ``90s``, ``10m``, ``2h``, ``1d``."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no length of time: write 90, 90s, 10m, 2h or 1d")
+    seconds = float(found[1]) * SECONDS[found[2]]
+    if seconds > threading.TIMEOUT_MAX:
+        raise click.BadParameter(f"{value!r} is longer than this machine can wait")
+    return seconds
+
+
+def event_options(command: Decorated) -> Decorated:
+    """Add what says how many events are wanted, and which of them make the exit code 1."""
+    for option in reversed(
+        (
+            click.option(
+                "-c", "count", metavar="N", type=click.IntRange(min=1), help="End after N events."
+            ),
+            click.option(
+                "--fail-on",
+                metavar="|".join(FAIL_ON),
+                multiple=True,
+                type=click.Choice(FAIL_ON),
+                help="Exit 1 if a device with this verdict was found. Repeatable.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def pipeline_options(command: Decorated) -> Decorated:
@@ -63,14 +105,29 @@ def output_options(command: Decorated) -> Decorated:
     for option in reversed(
         (
             click.option(
-                "--tz", metavar="ZONE", default="UTC", help="Time zone of tables: UTC, local, name."
+                "--tz",
+                metavar="ZONE",
+                default="UTC",
+                help="Time zone of tables: UTC (as if not given), local, or a name.",
             ),
             click.option("-q", "--quiet", is_flag=True, help="Only errors on standard error."),
-            click.option("-v", "--verbose", count=True, help="Tell more on standard error."),
             click.option(
-                "--log-format", type=click.Choice(["text", "json"]), default="text", help="Of logs."
+                "-v", "--verbose", count=True, help="Tell more on standard error; -vv: most."
             ),
-            click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto"),
+            click.option(
+                "--log-format",
+                metavar="text|json",
+                type=click.Choice(["text", "json"]),
+                default="text",
+                help="Of the lines on standard error.",
+            ),
+            click.option(
+                "--color",
+                metavar="auto|always|never",
+                type=click.Choice(["auto", "always", "never"]),
+                default="auto",
+                help="Colours in tables; auto: on a terminal. NO_COLOR, FORCE_COLOR count too.",
+            ),
         )
     ):
         command = option(command)
@@ -93,31 +150,67 @@ def check_store(url: str | None) -> None:
     if not STORE.fullmatch(url):
         why = f"{url!r} is no store: write sqlite:///PATH or postgresql+psycopg://..."
         raise ConfigError("--store", "", why)
-    click.echo("hellowatch: --store: nothing is kept yet; this run answers for itself", err=True)
+    import logging
+
+    logging.getLogger(__name__).warning(
+        "--store keeps nothing yet: this run answers for itself, and forgets"
+    )
 
 
-def zone(name: str) -> Any:  # noqa: ANN401 (a tzinfo; datetime is not imported at start)
-    """Return the time zone of a name."""
-    from datetime import UTC, datetime
+def zone(name: str) -> "tzinfo":
+    """Return the time zone of a name. Raises ConfigError."""
+    from datetime import UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     if name.upper() == "UTC":
         return UTC
     if name == "local":
-        return datetime.now().astimezone().tzinfo
+        return _local_zone()
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigError("--tz", "", f"{name!r} is no time zone known here") from error
+        why = f"{name!r} is no time zone known here: write UTC, local or a name as Europe/Berlin"
+        raise ConfigError("--tz", "", why) from error
+
+
+def _local_zone() -> "tzinfo":
+    """Return this machine's zone, with its summer times."""
+    from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
+
+    try:
+        if name := os.environ.get("TZ", "").removeprefix(":"):
+            return ZoneInfo(name)
+        with open("/etc/localtime", "rb") as file:
+            return ZoneInfo.from_file(file, "local")
+    except (KeyError, ValueError, OSError):
+        return datetime.now().astimezone().tzinfo or UTC
+
+
+def installed_version() -> str:
+    """Return the version of the installed package; sources that are not installed have none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("hellowatch")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def configure_log(quiet: bool, verbose: int, form: str) -> None:
-    """Set up the log lines on standard error."""
+    """Set up the log lines: warnings, with -v what happens, with -vv all."""
     import logging
 
     from sniffer import log
 
-    level = logging.ERROR if quiet else logging.DEBUG if verbose > 1 else logging.INFO
-    if not quiet and not verbose:
-        level = logging.WARNING
-    log.configure(level, form)
+    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
+    log.configure(logging.ERROR if quiet else levels[min(verbose, 2)], form)
+
+
+def exit_code(states: list[str], totals: dict[str, Any], fail_on: tuple[str, ...]) -> int:
+    """Return the code for what became of the inputs, and for what was found in them."""
+    if all(state == "failed" for state in states):
+        return EXIT_UNREADABLE
+    if any(totals["by_verdict"].get(verdict) for verdict in fail_on):
+        return EXIT_FOUND
+    return EXIT_OK if all(state == "ok" for state in states) else EXIT_DAMAGED

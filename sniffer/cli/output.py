@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from sniffer.event import Handshake, Judgement
 
-
-class Enough(Exception):
-    """The events that -c asked for have been written."""
+STANDARD_OUTPUT = "-"
+BUFFER_BYTES = 1 << 16
 
 
 class Outputs:
@@ -28,23 +27,33 @@ class Outputs:
     def __init__(
         self, stack: ExitStack, form: str | None, outputs: tuple[str, ...], inputs: list[str]
     ) -> None:
-        """Open every output; ``stack`` closes the files."""
-        wanted: list[tuple[str, BinaryIO, str | None]] = []
+        """Open every output; ``stack`` closes them."""
+        wanted: list[tuple[str, str]] = []
         if form is None and not outputs:
             form = "table" if sys.stdout.isatty() else "ndjson"
         if form is not None:
-            wanted.append((form, sys.stdout.buffer, None))
+            wanted.append((form, STANDARD_OUTPUT))
         for text in outputs:
             prefix, colon, path = text.partition(":")
             if not colon or prefix not in FORMATS + FORMATS_LATER:
                 prefix, path = _format_of(text), text
             if prefix in FORMATS_LATER:
                 raise click.UsageError(f"-o {text}: {prefix}: not built yet")
-            wanted.append((prefix, stack.enter_context(_create(path, inputs)), path))
-        self._summaries = [(kind, out) for kind, out, _ in wanted if kind in ("json", "table")]
-        self._streams = [out for _, out, _ in wanted]
+            wanted.append((prefix, path))
+        paths = [path for _, path in wanted]
+        for at, path in enumerate(paths):
+            if any(_is_same(path, other) for other in paths[:at]):
+                raise ConfigError("-o", path, "is written to already")
+            if any(given != "-" and _is_same(path, given) for given in inputs):
+                raise ConfigError("-o", path, "is an input; it would be overwritten")
+
+        opened = [(kind, stack.enter_context(_create(path))) for kind, path in wanted]
+        self._summaries = [(kind, out) for kind, out in opened if kind in ("json", "table")]
+        self._streams = [out for _, out in opened]
+        self.is_on_screen = any(kind in ("ndjson", "csv") and out.isatty() for kind, out in opened)
+        """Events go to a terminal while the work goes on."""
         self._writers = []
-        if any(kind in ("ndjson", "csv") for kind, _, _ in wanted):
+        if any(kind in ("ndjson", "csv") for kind, _ in opened):
             from sniffer.export.ecs import event
             from sniffer.export.formats import CsvWriter, EventWriter, NdjsonWriter
 
@@ -53,7 +62,7 @@ class Outputs:
                 "csv": CsvWriter,
             }
             self._event = event
-            self._writers = [kinds[kind](out) for kind, out, _ in wanted if kind in kinds]
+            self._writers = [kinds[kind](out) for kind, out in opened if kind in kinds]
 
     def write(self, handshake: "Handshake", judgement: "Judgement") -> None:
         """Write one event wherever events go."""
@@ -75,26 +84,31 @@ class Outputs:
             if kind == "json":
                 out.write(summary_json(told))
             else:
-                out.flush()
-                _print_table(table, told, out, zone, color)
+                encoding = "utf-8"
+                if out.name == sys.stdout.fileno():
+                    encoding = sys.stdout.encoding
+                text = io.TextIOWrapper(out, encoding, "replace", newline="", write_through=True)
+                chosen = {"always": True, "never": False, "auto": None}[color]
+                table(told, text, zone=zone, color=chosen)
+                text.detach()
         self.flush()
 
 
-def _print_table(
-    table: Callable[..., None],
-    told: dict[str, Any],
-    out: BinaryIO,
-    zone: "tzinfo",
-    color: str,
-) -> None:
-    chosen = {"always": True, "never": False, "auto": None}[color]
-    if out is sys.stdout.buffer:
-        table(told, sys.stdout, zone=zone, color=chosen)
-        sys.stdout.flush()
-        return
-    text = io.StringIO()
-    table(told, text, zone=zone, color=chosen)
-    out.write(text.getvalue().encode())
+class _Named(io.FileIO):
+    """A file whose errors say which file it was."""
+
+    def __init__(self, file: str | int, shown: str) -> None:
+        super().__init__(file, "w", closefd=isinstance(file, str))
+        self.shown = shown
+
+    def write(self, octets: Any, /) -> int:  # noqa: ANN401 (a buffer)
+        try:
+            return super().write(octets)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            error.filename = self.shown
+            raise
 
 
 def _format_of(path: str) -> str:
@@ -104,24 +118,22 @@ def _format_of(path: str) -> str:
     return known.get(suffix, "ndjson")
 
 
-def _create(path: str, inputs: list[str]) -> BinaryIO:
-    for given in inputs:
-        if os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
-            raise ConfigError("-o", path, "is an input; it would be overwritten")
+def _is_same(path: str, other: str) -> bool:
+    """Tell whether two outputs, or an output and an input, are one file."""
+    if STANDARD_OUTPUT in (path, other):
+        return path == other
+    if not os.path.exists(path):
+        return os.path.realpath(path) == os.path.realpath(other)
+    return os.path.isfile(path) and os.path.exists(other) and os.path.samefile(path, other)
+
+
+def _create(path: str) -> io.BufferedWriter:
     try:
-        return open(path, "wb")
-    except OSError as error:
-        raise ConfigError("-o", path, f"cannot be written ({error.strerror})") from error
-
-
-def counter(most: int) -> Callable[["Handshake", "Judgement"], None]:
-    """Return a sink that raises Enough at the ``most``th event."""
-    left = most
-
-    def count(_handshake: "Handshake", _judgement: "Judgement") -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            raise Enough
-
-    return count
+        if path == STANDARD_OUTPUT:
+            raw = _Named(sys.stdout.fileno(), "standard output")
+        else:
+            raw = _Named(path, path)
+    except (OSError, ValueError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise ConfigError("-o", path, f"cannot be written ({why})") from error
+    return io.BufferedWriter(raw, BUFFER_BYTES)

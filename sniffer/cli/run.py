@@ -1,33 +1,46 @@
 """``hellowatch run``: the daemon, or a capture replayed through its pipeline."""
 
+import logging
 import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from sniffer.cli.options import (
     FORMATS,
     check_format,
+    check_seconds,
     check_store,
     configure_log,
+    event_options,
+    exit_code,
+    installed_version,
     later,
     output_options,
     pipeline_options,
     zone,
 )
-from sniffer.cli.output import Enough, Outputs, counter
-from sniffer.errors import EXIT_DAMAGED, EXIT_INTERRUPTED, EXIT_OK
+from sniffer.cli.output import Outputs
+from sniffer.cli.stop import Stop, Stopped
+from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK
 
 if TYPE_CHECKING:
-    from sniffer.daemon.server import Server
+    from sniffer.daemon.server import Gauges
     from sniffer.pipeline import Pipeline
 
 EPILOG = """\b
+Exit codes:
+  0  done, or SIGTERM  1  --fail-on found such a device   2  wrong usage, or address in use
+  3  the capture cannot be read    4  it was damaged; all before the damage was counted
+  130  Ctrl-C: what was found so far is printed first
+
+\b
 Examples:
   hellowatch run --replay pcaps/office.pcapng
   curl http://127.0.0.1:10993/metrics
@@ -35,10 +48,6 @@ Examples:
 \b
 Signals: SIGTERM ends it after what is at hand was counted; SIGUSR1 prints what was lost.
 """
-
-
-class _Stop(BaseException):
-    """SIGTERM: end, and tell what was found."""
 
 
 @click.command("run", epilog=EPILOG)
@@ -57,18 +66,23 @@ class _Stop(BaseException):
     help="Of standard output: table on a terminal, ndjson in a pipe.",
 )
 @click.option(
-    "-o", "outputs", metavar="[FORMAT:]FILE", multiple=True, help="Write to a file as well."
+    "-o",
+    "outputs",
+    metavar="[FORMAT:]FILE",
+    multiple=True,
+    help="Write to a file as well, or instead if --format is not given. Repeatable.",
 )
-@click.option("-c", "count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
 @click.option(
     "--duration",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    help="Serve this long after the replay, then end.",
+    metavar="TIME",
+    callback=check_seconds,
+    help="Serve this long after the replay, then end: 90, 90s, 10m, 2h, 1d.",
 )
+@event_options
 @pipeline_options
 @output_options
 @later("-i")
+@later("-D", takes_value=False)
 @later("-w")
 @later("-s")
 @later("-B")
@@ -82,8 +96,9 @@ def command(
     listen_address: str | None,
     form: str | None,
     outputs: tuple[str, ...],
-    count: int | None,
     duration: float | None,
+    count: int | None,
+    fail_on: tuple[str, ...],
     ports: str | None,
     profile: str | None,
     store: str | None,
@@ -99,6 +114,7 @@ def command(
     Runs until it is told to end; a replay is counted as fast as it can be read.
     """
     import parsers
+    from sniffer.analysis import input_read, log_mistakes
     from sniffer.capture.files import CaptureFile
     from sniffer.config import (
         DEFAULT_PORTS,
@@ -109,14 +125,16 @@ def command(
     )
     from sniffer.daemon.server import Server
     from sniffer.export.metrics import Build
+    from sniffer.export.summary import summary
     from sniffer.judge.profile import find_profile, load_profiles
     from sniffer.judge.verdict import Judge
-    from sniffer.pipeline import Pipeline
+    from sniffer.pipeline import Enough, Limit, Pipeline
     from sniffer.track.tracker import Tracker
 
     if replay is None:
         raise click.UsageError("name a capture with --replay FILE (interfaces: not built yet)")
     configure_log(quiet, verbose, log_format)
+    announce = _announcer(quiet, log_format)
     check_store(store)
     chosen_ports = DEFAULT_PORTS if ports is None else parse_ports(ports)
     profiles = load_profiles()
@@ -126,63 +144,82 @@ def command(
     if listen_address is not None:
         metrics = MetricsSettings(listen_address=listen_address)
 
+    stop = Stop(signal.SIGINT, signal.SIGTERM)
     with ExitStack() as stack:
-        source = CaptureFile(replay)
-        stack.callback(source.close)
-        sinks = Outputs(stack, form, outputs, [replay])
-        build = Build(version=_version(), revision="unknown", compiled=parsers.compiled())
+        stack.callback(stop.remove)
+        stop.install()
+        try:
+            with stop:
+                source = CaptureFile(replay)
+                stack.callback(source.close)
+                sinks = Outputs(stack, form, outputs, [replay])
+        except Stopped:
+            sys.exit(_ended_by(stop))
+        build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
         server = Server(metrics, InventorySettings(), chosen_ports, profiles, build)
-        tracker = Tracker(TrackSettings(), chosen_ports, os.urandom(16), ordered=False, path=replay)
         pipeline = Pipeline(
-            tracker,
+            Tracker(TrackSettings(), chosen_ports, os.urandom(16), ordered=False, path=replay),
             Judge(chosen_ports, profiles, forced),
             server.aggregate,
-            (sinks.write, *((counter(count),) if count else ())),
-            server.lock,
+            (sinks.write,),
+            lock=server.lock,
+            waiting=stop,
+            limit=None if count is None else Limit(count),
         )
         name = os.path.basename(replay) if replay != "-" else "stdin"
         server.watch(name, lambda: _gauges(pipeline))
         address = server.start()
         stack.callback(server.close)
-        stack.enter_context(_signals(lambda: _drop_report(name, pipeline)))
-        click.echo(f"hellowatch: metrics at {address}/metrics", err=True)
+        _report_on_request(stack, name, pipeline)
+        announce("metrics at", f"{address}/metrics")
 
-        code = EXIT_OK
+        is_over = True
         try:
             pipeline.run(source, sinks.flush)
         except Enough:
             duration = 0
-        except _Stop:
-            duration = 0
-        except KeyboardInterrupt:
-            code, duration = EXIT_INTERRUPTED, 0
+        except Stopped:
+            is_over = False
         server.is_ready = True
-        _tell(sinks, server, pipeline, source, zone_chosen, color)
-        if source.problem is not None:
-            click.echo(f"hellowatch: {source.problem}", err=True)
-            code = code or EXIT_DAMAGED
-        if duration is None and not quiet:
-            click.echo(
-                f"hellowatch: {replay} was replayed; the metrics stay at {address}/metrics "
-                "until Ctrl-C",
-                err=True,
-            )
+        log_mistakes(pipeline.tracker)
+        read = input_read(source, pipeline.tracker.frames, is_over)
+        with server.lock:
+            snapshot = server.aggregate.snapshot()
+        told = summary([read.told()], snapshot, pipeline.coverage(), profiles)
+        sinks.finish(told, zone_chosen, color)
         try:
-            _wait(duration)
-        except _Stop:
+            with stop:
+                if duration is None:
+                    announce("replayed; until Ctrl-C the metrics stay at", f"{address}/metrics")
+                if duration != 0:
+                    threading.Event().wait(duration)
+        except Stopped:
             pass
-        except KeyboardInterrupt:
-            code = EXIT_INTERRUPTED
-    sys.exit(code)
+    # That a signal ended the reading is no fault of the input.
+    state = "ok" if source.problem is None else "partial"
+    sys.exit(_ended_by(stop) or exit_code([state], told["totals"], fail_on))
 
 
-def _version() -> str:
-    from importlib.metadata import version
+def _announcer(quiet: bool, log_format: str) -> Callable[[str, str], None]:
+    """Return what tells the user where the page is: a plain line, or a line of the JSON log."""
+    logger = logging.getLogger(__name__)
+    if not quiet:
+        logger.setLevel(logging.INFO)
 
-    return version("hellowatch")
+    def announce(what: str, url: str) -> None:
+        if log_format == "json":
+            logger.info(what, {"url": url})
+        elif not quiet:
+            click.echo(f"hellowatch: {what} {url}", err=True)
+
+    return announce
 
 
-def _gauges(pipeline: "Pipeline") -> Any:  # noqa: ANN401 (Gauges; not imported at start)
+def _ended_by(stop: Stop) -> int:
+    return EXIT_INTERRUPTED if stop.by == signal.SIGINT else EXIT_OK
+
+
+def _gauges(pipeline: "Pipeline") -> "Gauges":
     from sniffer.daemon.server import Gauges
 
     counted = pipeline.tracker.counters()
@@ -194,62 +231,20 @@ def _gauges(pipeline: "Pipeline") -> Any:  # noqa: ANN401 (Gauges; not imported 
     )
 
 
-def _tell(
-    sinks: Outputs,
-    server: "Server",
-    pipeline: "Pipeline",
-    source: Any,  # noqa: ANN401 (CaptureFile; not imported at start)
-    zone_chosen: Any,  # noqa: ANN401 (a tzinfo)
-    color: str,
-) -> None:
-    from sniffer.analysis import Input
-    from sniffer.export.summary import summary
+def _report_on_request(stack: ExitStack, name: str, pipeline: "Pipeline") -> None:
+    """Answer SIGUSR1 with what was seen and lost, as tcpdump does at its end."""
+    from sniffer.log import one_line
 
-    problem = None if source.problem is None else str(source.problem)
-    told = Input(
-        path=source.path,
-        format=source.format,
-        status="ok" if problem is None else "partial",
-        frames=pipeline.tracker.frames,
-        problem=problem,
-    ).told()
-    with server.lock:
-        snapshot = server.aggregate.snapshot()
-    sinks.finish(
-        summary([told], snapshot, pipeline.coverage(), server.aggregate.profiles),
-        zone_chosen,
-        color,
-    )
+    def report(_number: int, _frame: FrameType | None) -> None:
+        seen = pipeline.coverage()
+        lost = {**seen.undecoded, **seen.incomplete, **seen.evicted}
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(lost.items()))
+        line = (
+            f"hellowatch: {one_line(name)}: {seen.frames} frames, {seen.frames_dropped} dropped, "
+            f"{seen.frames_truncated} cut, {seen.hellos} hellos; lost: {reasons or 'nothing'}\n"
+        )
+        # Past Python's stream: the signal may have come while that was being written to.
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), line.encode())
 
-
-def _drop_report(name: str, pipeline: "Pipeline") -> None:
-    """Print what was seen and lost, as tcpdump does at its end."""
-    seen = pipeline.coverage()
-    lost = {**seen.undecoded, **seen.incomplete, **seen.evicted}
-    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(lost.items()))
-    click.echo(
-        f"hellowatch: {name}: {seen.frames} frames, {seen.frames_dropped} dropped, "
-        f"{seen.frames_truncated} cut, {seen.hellos} hellos; lost: {reasons or 'nothing'}",
-        err=True,
-    )
-
-
-def _signals(report: Any) -> ExitStack:  # noqa: ANN401 (a function without arguments)
-    """Answer SIGTERM and SIGUSR1 until the stack is left."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise _Stop
-
-    stack = ExitStack()
-    for number, handler in (
-        (signal.SIGTERM, stop),
-        (signal.SIGUSR1, lambda _number, _frame: report()),
-    ):
-        stack.callback(signal.signal, number, signal.signal(number, handler))
-    return stack
-
-
-def _wait(duration: float | None) -> None:
-    """Wait for a signal, no longer than told."""
-    if duration != 0:
-        threading.Event().wait(duration)
+    stack.callback(signal.signal, signal.SIGUSR1, signal.signal(signal.SIGUSR1, report))
