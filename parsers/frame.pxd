@@ -6,9 +6,10 @@ cdef int NOTHING, READ, MOST_TUNNELS, TUNNEL_FIELDS
 cdef class Frame:
     cdef public Py_ssize_t at, end, missing, mac, source, destination
     cdef public int next, undecoded, vlan, ip_version, hop_limit, source_port, destination_port
+    cdef public int protocol, fragment_offset, fragment_more
     cdef public int flags, tunnel_type, tunnel_count
     cdef public long long tunnel_id
-    cdef public unsigned int sequence, acknowledgement
+    cdef public unsigned int sequence, acknowledgement, identification
     cdef public long long[:] tunnels
 
     cpdef void reset(self, Py_ssize_t start, Py_ssize_t end, int following, int vlan) noexcept nogil

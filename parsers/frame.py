@@ -19,11 +19,15 @@ class Frame:
         "destination_port",
         "end",
         "flags",
+        "fragment_more",
+        "fragment_offset",
         "hop_limit",
+        "identification",
         "ip_version",
         "mac",
         "missing",
         "next",
+        "protocol",
         "sequence",
         "source",
         "source_port",
@@ -55,6 +59,14 @@ class Frame:
     """Offsets of the addresses, 4 or 16 octets."""
     hop_limit: int
     """Hop limit or time to live."""
+    protocol: int
+    """What the IP packet carries, by its number."""
+    fragment_offset: int
+    """Of a fragment: where its octets belong in the datagram."""
+    fragment_more: int
+    """Of a fragment: whether others follow it."""
+    identification: int
+    """Of a fragment: what it has in common with the others."""
     source_port: int
     destination_port: int
     sequence: int
@@ -86,6 +98,10 @@ class Frame:
         self.source = -1
         self.destination = -1
         self.hop_limit = 0
+        self.protocol = -1
+        self.fragment_offset = 0
+        self.fragment_more = 0
+        self.identification = 0
         self.source_port = 0
         self.destination_port = 0
         self.sequence = 0

@@ -14,7 +14,8 @@ cdef int PROTOCOL_MOBILITY, PROTOCOL_HIP, PROTOCOL_SHIM6
 cpdef int read(const unsigned char[:] wire, Frame frame) except -1 nogil
 @cython.locals(at=Py_ssize_t, have=Py_ssize_t, header=Py_ssize_t, total=Py_ssize_t)
 cdef int _read_ipv4(const unsigned char[:] wire, Frame frame) except -1 nogil
-@cython.locals(at=Py_ssize_t, have=Py_ssize_t, length=Py_ssize_t, size=Py_ssize_t, following=int, _=int)
+@cython.locals(at=Py_ssize_t, have=Py_ssize_t, length=Py_ssize_t, size=Py_ssize_t, following=int, offset=int, _=int)
 cdef int _read_ipv6(const unsigned char[:] wire, Frame frame) except -1 nogil
+cdef int _fragment(Frame frame, int offset, int more) except -1 nogil
 cdef int _ended(Frame frame) except -1 nogil
 cdef int _upper(Frame frame, int protocol) except -1 nogil

@@ -102,10 +102,13 @@ def _read_ipv4(wire: memoryview, frame: Frame) -> int:
     frame.destination = at + 16
     frame.hop_limit = wire[at + 8]
     frame.at = at + header
+    frame.protocol = wire[at + 9]
     if (wire[at + 6] << 8 | wire[at + 7]) & 0x3FFF:
-        frame.undecoded = FRAGMENTED
-        return NO_MATCH
-    return _upper(frame, wire[at + 9])
+        frame.identification = wire[at + 4] << 8 | wire[at + 5]
+        return _fragment(
+            frame, ((wire[at + 6] & 0x1F) << 8 | wire[at + 7]) * 8, wire[at + 6] & 0x20
+        )
+    return _upper(frame, frame.protocol)
 
 
 def _read_ipv6(wire: memoryview, frame: Frame) -> int:
@@ -144,10 +147,14 @@ def _read_ipv6(wire: memoryview, frame: Frame) -> int:
             if frame.end - at < 8:
                 return _ended(frame)
             if following == PROTOCOL_FRAGMENT:
-                if (wire[at + 2] << 8 | wire[at + 3]) & 0xFFF9:
-                    frame.at = at
-                    frame.undecoded = FRAGMENTED
-                    return NO_MATCH
+                offset = wire[at + 2] << 8 | wire[at + 3]
+                if offset & 0xFFF9:
+                    frame.at = at + 8
+                    frame.protocol = wire[at]
+                    frame.identification = (
+                        wire[at + 4] << 24 | wire[at + 5] << 16 | wire[at + 6] << 8 | wire[at + 7]
+                    )
+                    return _fragment(frame, offset & 0xFFF8, offset & 1)
                 size = 8
             elif following == PROTOCOL_AH:
                 size = (wire[at + 1] + 2) * 4
@@ -162,6 +169,20 @@ def _read_ipv6(wire: memoryview, frame: Frame) -> int:
             return _upper(frame, following)
     frame.undecoded = DEPTH
     return NO_MATCH
+
+
+def _fragment(frame: Frame, offset: int, more: int) -> int:
+    """Note a fragment whose octets start at ``frame.at``; only some are worth keeping.
+
+    UDP's are let go as UDP's packets are: who sends tunnels in UDP keeps them whole.
+    """
+    frame.fragment_offset = offset
+    frame.fragment_more = more
+    if frame.protocol in (PROTOCOL_TCP, PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_GRE):
+        frame.undecoded = FRAGMENTED
+        return NO_MATCH
+    frame.next = OTHER
+    return FOUND
 
 
 def _ended(frame: Frame) -> int:

@@ -45,6 +45,7 @@ class Attempt:
         "server_hello",
         "server_spoke",
         "slot",
+        "starttls",
         "syn_seen",
         "time_ns",
     )
@@ -79,6 +80,8 @@ class Attempt:
     server_spoke: bool
     """The server sent ChangeCipherSpec or application data."""
     slot: int
+    starttls: str | None
+    """The protocol that was spoken in clear before the upgrade."""
     syn_seen: bool
     time_ns: int
 
@@ -106,6 +109,13 @@ class Attempt:
         self.server_spoke = False
         self.server_answered = False
         self.doubtful = False
+        self.starttls = None
+
+    def saw_refused_upgrade(self) -> None:
+        """Note that the server refused an upgrade its client had taken for granted."""
+        if self.outcome is None:
+            self.outcome = Outcome.REFUSED_STARTTLS
+            self.ended_by = Side.SERVER
 
     def saw_server_hello(self, hello: ServerHello) -> None:
         """Note a ServerHello; after a HelloRetryRequest the final one replaces it."""
@@ -143,6 +153,11 @@ class Attempt:
             self.outcome = outcome
             self.ended_by = side
 
+    def is_half_closed(self) -> bool:
+        """Tell whether the client ended its side, though the server's answer may establish."""
+        done = self.client_changed_cipher or self.client_sent_data
+        return done and self.outcome is None and self.last_word == (Side.CLIENT, Outcome.CLOSED)
+
     def give_up(self, *, server_seen: bool, time_is_over: bool) -> None:
         """Decide on what there is, since nothing more is waited for.
 
@@ -164,6 +179,8 @@ class Attempt:
                 return Side.SERVER
             rejected = self.alert.description in CERTIFICATE_REJECTED
             return Side.CLIENT if rejected else Side.UNKNOWN
+        if self.outcome is Outcome.REFUSED_STARTTLS:
+            return Side.SERVER
         if self.outcome in (Outcome.RESET, Outcome.CLOSED):
             return Side.SERVER if self.ended_by is Side.SERVER else Side.UNKNOWN
         return None
@@ -186,6 +203,7 @@ class Attempt:
             refused_by=self.refused_by(),
             alert=self.alert,
             alert_sender=self.alert_sender,
+            starttls=self.starttls,
             path=path,
         )
 

@@ -16,7 +16,9 @@ cdef int FOUND, NEED_MORE, NO_MATCH
 cdef int FIN, SYN, RST, ACK
 cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
 cdef long long CLIENT_KNOWN, CLIENT_IS_1, SEEN_0, SEEN_1, SYN_SEEN, SETTLED, OPEN, GUESSED, ONE_SIDED
-cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER
+cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED
+cdef int FRAGMENT, FRAGMENTED, READ, NOTHING, TUNNEL_FIELDS, MOST_TUNNELS
+cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER, DIALOGUE, UPGRADED
 cdef int RECORD_CHANGE_CIPHER_SPEC, RECORD_ALERT, RECORD_HANDSHAKE, RECORD_APPLICATION_DATA
 cdef int MOST_ISLANDS
 cdef long long WINDOW, RESET_WINDOW, LONGEST_EARLY_ANSWER, HALF_RING, RING, LARGEST
@@ -44,6 +46,8 @@ cdef class Tracker:
     cdef readonly long long one_sided, hellos, unseen_bytes, evicted_flows, evicted_buffers
     cdef readonly long long evicted_attempts, internal
     cdef long long[:] undecoded, incomplete
+    cdef object fragments
+    cdef Batch whole
 
     @cython.locals(at=Py_ssize_t)
     cpdef object observe(self, Batch batch)
@@ -51,9 +55,10 @@ cdef class Tracker:
     cpdef list ready(self)
     cpdef object finish(self)
 
-    @cython.locals(words="long long[:]", index=Py_ssize_t, time_ns=int64_t,
-                   captured=int64_t, slot=Py_ssize_t, at=Py_ssize_t, half=Py_ssize_t)
+    @cython.locals(index=Py_ssize_t, time_ns=int64_t, captured=int64_t)
     cdef Py_ssize_t _scan(self, Batch batch, Py_ssize_t start, Frame frame, Flows flows) except -1 nogil
+    @cython.locals(words="long long[:]", slot=Py_ssize_t, at=Py_ssize_t, half=Py_ssize_t)
+    cdef bint _matters(self, const unsigned char[:] wire, Frame frame, Flows flows) except -1 nogil
     @cython.locals(words="long long[:]", length=int64_t, offset=int64_t, at=Py_ssize_t)
     cdef bint _is_same_stream(self, const unsigned char[:] wire, Frame frame, Py_ssize_t half) except -1 nogil
     @cython.locals(words="long long[:]", offset=int64_t)
@@ -149,3 +154,18 @@ cdef class Tracker:
     cdef object _let_go(self, Py_ssize_t slot)
     cdef object _forget(self, Py_ssize_t slot, int reason)
     cdef object _next(self)
+
+    cdef object _abandon(self, Py_ssize_t slot)
+    @cython.locals(words="long long[:]")
+    cdef bint _is_dialogue(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end,
+                           Py_ssize_t slot, Py_ssize_t half) except -1
+    cdef object _dialogue(self, const unsigned char[:] wire, Py_ssize_t slot, int direction, long long offset)
+    cdef object _read_lines(self, const unsigned char[:] wire, Py_ssize_t slot, int direction)
+    cdef Py_ssize_t _read_line(self, Py_ssize_t slot, Py_ssize_t half, Py_ssize_t handle, long long at,
+                               long long reach) except? -2
+    cdef Py_ssize_t _hear_answer(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end,
+                                 object attempt) except? -2
+    cdef object _found_in_buffer(self, object attempt, Py_ssize_t slot, int direction, long long after)
+    cdef list _tunnels(self, const unsigned char[:] wire)
+    cdef object _fragment(self, Batch batch, Py_ssize_t index)
+    cdef object _follow_whole(self, Batch batch, Py_ssize_t index, bytes packet, bytes outer, list tunnels, int link)

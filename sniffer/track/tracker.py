@@ -18,19 +18,28 @@ from collections import deque
 
 from msgspec import Struct, field
 
-from parsers import decode
+from parsers import decode, starttls
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
 from parsers.frame import Frame
-from parsers.layers import UNDECODED_REASONS
+from parsers.layers import (
+    FRAGMENTED,
+    MOST_TUNNELS,
+    NOTHING,
+    READ,
+    TUNNEL_FIELDS,
+    TUNNEL_WORDS,
+    UNDECODED_REASONS,
+)
 from parsers.tls import alert as tls_alert
 from parsers.tls import client_hello, server_hello, sslv2
 from parsers.tls import record as tls_record
 from parsers.tls.message import Message
 from parsers.tls.record import Record
 from sniffer.config import Ports, TrackSettings
-from sniffer.event import Flow, Handshake, Outcome, Side
+from sniffer.event import Flow, Handshake, Outcome, Side, Tunnel
 from sniffer.track.flows import Flows
+from sniffer.track.fragments import Fragments
 from sniffer.track.layout import LARGEST, LAST_SEEN, SLOT_WORDS
 from sniffer.track.outcome import Attempt
 from sniffer.track.reassembly import Reassembly
@@ -73,6 +82,11 @@ GUESSED = 128
 """Where the server's stream starts was told by the hello's acknowledgement alone."""
 ONE_SIDED = 256
 """Counted as a conversation of which only one direction was seen."""
+PROTOCOL_SHIFT = 9
+"""Where the two bits lie that tell which protocol the client spoke in clear."""
+PROTOCOL_BITS = 3 << PROTOCOL_SHIFT
+ASKED = 2048
+"""The client asked for the upgrade: what it says next may be a hello."""
 
 # Phases of a half.
 FRESH = 0
@@ -89,6 +103,10 @@ LOST = 5
 """Something is missing; any segment may begin with a record."""
 OTHER = 6
 """Not TLS, or not any more."""
+DIALOGUE = 7
+"""A client's lines in clear, before an upgrade."""
+UPGRADED = 8
+"""Behind the line that asked for the upgrade, a hello may come."""
 
 RECORD_CHANGE_CIPHER_SPEC = 20
 RECORD_ALERT = 21
@@ -99,10 +117,16 @@ WINDOW = 1 << 20
 """How far from what was seen a sequence number may lie to be of the same stream."""
 RESET_WINDOW = 65535
 """How far behind the last octet a RST may lie (RFC 9293 section 3.10.7.4)."""
+LONGEST_FIRST_PIECE = 512
+"""How much of a line in clear a client may send before the line's end tells what it is."""
 LONGEST_EARLY_ANSWER = 16384
 """How much is kept of what a server says before its client's hello was seen."""
 MOST_ISLANDS = 64
 """Pieces between gaps of one direction that are looked at when no more will come."""
+FRAGMENT = -2
+"""In place of a slot: the frame holds a fragment of an IP packet."""
+LINK_ETHERNET = 1
+LINK_RAW = 101
 HALF_RING = 0x80000000
 RING = 0xFFFFFFFF
 SECOND_NS = 1_000_000_000
@@ -195,6 +219,9 @@ class Tracker:
         self.ordered = ordered
         self.path = path
 
+        self.fragments = Fragments()
+        self.whole = Batch(1)
+
         self.waiting: deque[tuple[int, Attempt]] = deque()
         self.order: list[tuple[int, int, Attempt]] = []
         self.settled: list[Handshake] = []
@@ -239,7 +266,10 @@ class Tracker:
                 at = self._scan(batch, self.index, self.frame, self.flows)
                 if at >= batch.count:
                     break
-                self._segment(batch, at)
+                if self.slot == FRAGMENT:
+                    self._fragment(batch, at)
+                else:
+                    self._segment(batch, at)
             except Exception as error:
                 # Our bug, whatever the frame was: one frame is lost, the run goes on.
                 self._internal(batch.first_frame + self.index, error)
@@ -285,6 +315,9 @@ class Tracker:
             for number, reason in enumerate(UNDECODED_REASONS)
             if reason and self.undecoded[number]
         }
+        lost = sum(self.fragments.lost.values())
+        if lost:
+            undecoded["fragment"] = undecoded.get("fragment", 0) + lost
         if self.internal:
             undecoded["internal"] = self.internal
         evicted = {
@@ -323,7 +356,6 @@ class Tracker:
 
         That one is decoded in ``frame``, its flow located. ``batch.count``: there is none.
         """
-        words = self.words
         for index in range(start, batch.count):
             self.index = index
             time_ns = batch.times_ns[index]
@@ -340,43 +372,44 @@ class Tracker:
             if batch.wire_lengths[index] > captured:
                 self.truncated += 1
             if decode.decode(batch, index, frame) != FOUND:
+                if frame.undecoded == FRAGMENTED:
+                    self.slot = FRAGMENT
+                    return index
                 if frame.undecoded:
                     self.undecoded[frame.undecoded] += 1
                 continue
-            if not (
-                self.follow_any
-                or self.watched[frame.destination_port]
-                or self.watched[frame.source_port]
-            ):
-                continue
-            slot = flows.locate(batch.wire, frame)
-            if slot < 0:
-                if frame.flags & SYN:
-                    self._note_syn(frame)
-                if frame.end + frame.missing <= frame.at:
-                    continue
-                self.slot = -1
+            if self._matters(batch.wire, frame, flows):
                 return index
-            at = slot * SLOT_WORDS
-            words[at + LAST_SEEN] = self.now_ns
-            words[at + STATE] |= SEEN_1 if flows.direction else SEEN_0
-            if not frame.flags & SYN:
-                half = at + HALF_0 + flows.direction * HALF_WORDS
-                if words[at + STATE] & SETTLED or (
-                    words[half + PHASE] == OTHER and not words[at + STATE] & OPEN
-                ):
-                    if self._is_same_stream(batch.wire, frame, half):
-                        continue
-                else:
-                    if frame.flags & ACK:
-                        self._note_acknowledgement(
-                            frame, at + HALF_0 + (1 - flows.direction) * HALF_WORDS
-                        )
-                    if frame.end + frame.missing <= frame.at and not frame.flags & (FIN | RST):
-                        continue
-            self.slot = slot
-            return index
         return batch.count
+
+    def _matters(self, wire: memoryview, frame: Frame, flows: Flows) -> bool:
+        """Tell whether a segment needs a closer look; its slot is then known."""
+        if not (
+            self.follow_any
+            or self.watched[frame.destination_port]
+            or self.watched[frame.source_port]
+        ):
+            return False
+        words = self.words
+        slot = flows.locate(wire, frame)
+        self.slot = slot
+        if slot < 0:
+            if frame.flags & SYN:
+                self._note_syn(frame)
+            return frame.end + frame.missing > frame.at
+        at = slot * SLOT_WORDS
+        words[at + LAST_SEEN] = self.now_ns
+        words[at + STATE] |= SEEN_1 if flows.direction else SEEN_0
+        if frame.flags & SYN:
+            return True
+        half = at + HALF_0 + flows.direction * HALF_WORDS
+        if words[at + STATE] & SETTLED or (
+            words[half + PHASE] == OTHER and not words[at + STATE] & OPEN
+        ):
+            return not self._is_same_stream(wire, frame, half)
+        if frame.flags & ACK:
+            self._note_acknowledgement(frame, at + HALF_0 + (1 - flows.direction) * HALF_WORDS)
+        return frame.end + frame.missing > frame.at or frame.flags & (FIN | RST) != 0
 
     def _is_same_stream(self, wire: memoryview, frame: Frame, half: int) -> bool:
         """Follow a stream nothing of which is wanted; False: another one may begin here.
@@ -467,6 +500,87 @@ class Tracker:
             self.words[at] |= ONE_SIDED
             self.one_sided += 1
         return 0
+
+    # -- fragments -------------------------------------------------------------------------
+
+    def _fragment(self, batch: Batch, index: int) -> None:
+        """Keep the fragment in ``frame``; once its datagram is whole, follow that."""
+        frame = self.frame
+        wire = batch.wire
+        if frame.missing:
+            self.undecoded[FRAGMENTED] += 1
+            return
+        size = 4 if frame.ip_version == 4 else 16
+        source = bytes(wire[frame.source : frame.source + size])
+        destination = bytes(wire[frame.destination : frame.destination + size])
+        tunnels = self._tunnels(wire)
+        key = (
+            source
+            + destination
+            + frame.identification.to_bytes(4, "big")
+            + bytes((frame.protocol, frame.tunnel_type))
+            + (frame.tunnel_id + 1).to_bytes(8, "big")
+        )
+        data = self.fragments.add(
+            key,
+            frame.fragment_offset,
+            bytes(wire[frame.at : frame.end]),
+            more=frame.fragment_more != 0,
+            now_ns=self.now_ns,
+        )
+        if data is None:
+            return
+        mac = bytes(wire[frame.mac : frame.mac + 6]) if frame.mac >= 0 else None
+        packet = _packet(source, destination, frame.protocol, frame.hop_limit, data)
+        if mac is not None:
+            kind = b"\x08\x00" if size == 4 else b"\x86\xdd"
+            packet = bytes(6) + mac + kind + packet
+        outer = b"".join(ip for _, _, ip in tunnels)
+        self._follow_whole(batch, index, packet, outer, tunnels, LINK_RAW if mac is None else 1)
+
+    def _follow_whole(
+        self,
+        batch: Batch,
+        index: int,
+        packet: bytes,
+        outer: bytes,
+        tunnels: list[tuple[int, int, bytes]],
+        link: int,
+    ) -> None:
+        """Follow a datagram put together of fragments, as the frame that completed it."""
+        frame = self.frame
+        whole = self.whole
+        whole.clear()
+        whole.first_frame = batch.first_frame + index
+        whole.wire = memoryview(packet + outer)
+        whole.add(0, len(packet), len(packet), batch.times_ns[index], frame.vlan, link)
+        answer = decode.decode(whole, 0, frame)
+        if frame.undecoded != READ:
+            self.undecoded[frame.undecoded] += 1
+        if answer != FOUND:
+            return
+        at = len(packet)
+        rows = []
+        for kind, number, ip in tunnels:
+            rows.append((kind, number, at, len(ip)))
+            at += len(ip)
+        count = frame.tunnel_count
+        inner = [
+            tuple(frame.tunnels[row * TUNNEL_FIELDS : (row + 1) * TUNNEL_FIELDS])
+            for row in range(count)
+        ]
+        if tunnels and frame.tunnel_type == NOTHING:
+            frame.tunnel_type, frame.tunnel_id, _ = tunnels[-1]
+        frame.tunnel_count = 0
+        for kind, number, place, size in (rows + inner)[:MOST_TUNNELS]:
+            row = frame.tunnel_count * TUNNEL_FIELDS
+            frame.tunnels[row] = kind
+            frame.tunnels[row + 1] = number
+            frame.tunnels[row + 2] = place
+            frame.tunnels[row + 3] = size
+            frame.tunnel_count += 1
+        if self._matters(whole.wire, frame, self.flows):
+            self._segment(whole, 0)
 
     # -- per segment that may matter -------------------------------------------------------
 
@@ -594,11 +708,13 @@ class Tracker:
                     attempt.server_answered = True
         if phase in (RECORDS, CIPHER, LOST):
             self._records(wire, slot, direction, offset)
-        elif phase in (START, JOINED):
+        elif phase in (START, JOINED, UPGRADED):
             if server:
                 self._early_answer(wire, slot, direction, offset)
             else:
                 self._seek_hello(wire, slot, direction, offset)
+        elif phase == DIALOGUE:
+            self._dialogue(wire, slot, direction, offset)
         self._check_end(slot)
 
     def _is_server(self, slot: int, direction: int) -> bool:
@@ -613,7 +729,13 @@ class Tracker:
         words = self.words
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         attempt = self.attempts[slot]
-        if attempt is None or attempt.last_word is not None:
+        if attempt is None:
+            return
+        if attempt.last_word is not None:
+            # A client that had done its part may close first: the server's end is awaited.
+            if attempt.is_half_closed() and direction != attempt.direction:
+                attempt.end_at = (direction, offset)
+                self._check_end(slot)
             return
         if is_reset:
             furthest = max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
@@ -633,6 +755,8 @@ class Tracker:
         if attempt is None or attempt.end_at is None:
             return
         direction, offset = attempt.end_at
+        if direction == attempt.direction and attempt.is_half_closed():
+            return
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         other = slot * SLOT_WORDS + HALF_0 + (1 - direction) * HALF_WORDS
         # The other side's FIN, confirmed too, is no octet.
@@ -684,7 +808,10 @@ class Tracker:
         if handle < 0 and offset == at:
             answer = self._look(wire, start, end, half)
             if answer == NO_MATCH:
-                self._no_hello(slot, direction)
+                if self._is_dialogue(wire, start, end, slot, half):
+                    self._dialogue(wire, slot, direction, offset - (start - frame.at))
+                else:
+                    self._no_hello(slot, direction)
                 return
             attempt = self._begin(wire, slot, direction)
             if answer == FOUND:
@@ -713,13 +840,16 @@ class Tracker:
                 first = self.reassembly.place(handle, at)
                 answer = self._look(self.reassembly.arena, first, first + reach - at, half)
                 if answer == NO_MATCH:
-                    self._no_hello(slot, direction)
+                    self._abandon(slot)
+                    if self._is_dialogue(
+                        self.reassembly.arena, first, first + reach - at, slot, half
+                    ):
+                        self._read_lines(wire, slot, direction)
+                    else:
+                        self._no_hello(slot, direction)
                     return
                 if answer == FOUND:
-                    self._found(attempt, slot, direction)
-                    words[half + AT] = at + self.message.after - first
-                    self._read_buffer(slot, direction)
-                    self._expect_answer(slot, 1 - direction)
+                    self._found_in_buffer(attempt, slot, direction, at + self.message.after - first)
                     return
                 words[half + WANT] = at + self.message.want - first
         attempt.frame, attempt.time_ns = self.number, self.time_ns
@@ -741,7 +871,8 @@ class Tracker:
             # Its records end before the message does: the smaller of the lengths counts.
             # Where the stream does not surely start here, it may as well be other data.
             fit = client_hello.fits(message.wire, message.start, message.end)
-            return FOUND if fit == NEED_MORE and self.words[half + PHASE] == START else NO_MATCH
+            proven = self.words[half + PHASE] in (START, UPGRADED)
+            return FOUND if fit == NEED_MORE and proven else NO_MATCH
         answer = sslv2.fits(wire, start, end)
         if answer == NO_MATCH:
             return NO_MATCH
@@ -771,14 +902,142 @@ class Tracker:
         """Let go of a direction that does not begin with a hello."""
         base = slot * SLOT_WORDS
         self.words[base + HALF_0 + direction * HALF_WORDS + PHASE] = OTHER
-        attempt = self.attempts[slot]
-        if attempt is not None:
-            self._close(attempt)
+        self._abandon(slot)
         other = base + HALF_0 + (1 - direction) * HALF_WORDS
         if self.words[base + STATE] & CLIENT_KNOWN or self.words[other + PHASE] == OTHER:
             self._let_go(slot)
         else:
             self._drop_buffer(slot, direction)
+
+    def _abandon(self, slot: int) -> None:
+        """Let go of an attempt that turned out to be none."""
+        attempt = self.attempts[slot]
+        if attempt is not None:
+            self._close(attempt)
+
+    # -- the clear dialogue before an upgrade ----------------------------------------------
+
+    def _is_dialogue(self, wire: memoryview, start: int, end: int, slot: int, half: int) -> bool:
+        """Tell whether a client that does not begin with a hello speaks mail in clear."""
+        words = self.words
+        if words[half + PHASE] == UPGRADED:
+            words[half + PHASE] = DIALOGUE
+            words[half + WANT] = starttls.ASKING
+            return True
+        if not 0x21 <= wire[start] <= 0x7E:
+            return False
+        line, newline, _ = bytes(wire[start : min(end, start + starttls.LONGEST_LINE)]).partition(
+            b"\n"
+        )
+        protocol = starttls.protocol_of(line.rstrip(b"\r")) if newline else starttls.NO_PROTOCOL
+        if newline and protocol == starttls.NO_PROTOCOL:
+            return False
+        if not newline and not (line.isascii() and len(line) < LONGEST_FIRST_PIECE):
+            return False
+        words[half + PHASE] = DIALOGUE
+        words[half + WANT] = starttls.ASKING
+        return True
+
+    def _dialogue(self, wire: memoryview, slot: int, direction: int, offset: int) -> None:
+        """Take the segment in ``frame`` as part of a client's lines in clear."""
+        frame = self.frame
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        if offset - self.words[half + AT] >= LARGEST or frame.missing:
+            self._no_hello(slot, direction)
+        elif self._keep(wire, slot, direction, offset, frame.at, frame.end):
+            self._read_lines(wire, slot, direction)
+
+    def _read_lines(self, wire: memoryview, slot: int, direction: int) -> None:
+        """Read the client's lines that are there, up to the upgrade and the hello behind it.
+
+        WANT is the dialogue's state meanwhile: the state's number, the lines read, and what
+        is left of an IMAP literal.
+        """
+        words = self.words
+        base = slot * SLOT_WORDS
+        half = base + HALF_0 + direction * HALF_WORDS
+        reassembly = self.reassembly
+        while words[half + BUFFER]:
+            handle = words[half + BUFFER] - 1
+            at = words[half + AT]
+            reach = reassembly.reach(handle)
+            if reach <= at:
+                return
+            if words[half + PHASE] == UPGRADED:
+                first = reassembly.place(handle, at)
+                answer = self._look(reassembly.arena, first, first + reach - at, half)
+                if answer != NO_MATCH:
+                    attempt = self._begin(wire, slot, direction)
+                    if answer == FOUND:
+                        after = at + self.message.after - first
+                        self._found_in_buffer(attempt, slot, direction, after)
+                    else:
+                        words[half + WANT] = at + self.message.want - first
+                    return
+                self._abandon(slot)
+                words[half + PHASE] = DIALOGUE
+                words[half + WANT] = starttls.ASKING
+            used = self._read_line(slot, half, handle, at, reach)
+            if used < 0:
+                self._no_hello(slot, direction)
+                return
+            if used == 0:
+                return
+            words[half + AT] = at + used
+            if reassembly.advance(handle, at + used) == 0:
+                self._drop_buffer(slot, direction)
+
+    def _read_line(self, slot: int, half: int, handle: int, at: int, reach: int) -> int:
+        """Read one line from the buffer; return its length, 0: not whole yet, -1: no use."""
+        words = self.words
+        base = slot * SLOT_WORDS
+        state = words[half + WANT] & 0xF
+        lines = words[half + WANT] >> 4 & 0xFFF
+        skip = words[half + WANT] >> 16
+        if skip:
+            step = min(skip, reach - at)
+            words[half + WANT] -= step << 16
+            return step
+        first = self.reassembly.place(handle, at)
+        stop = min(reach - at, starttls.LONGEST_LINE)
+        held = bytes(self.reassembly.arena[first : first + stop])
+        newline = held.find(b"\n")
+        if newline < 0:
+            return -1 if stop >= starttls.LONGEST_LINE else 0
+        line = held[:newline].rstrip(b"\r")
+        protocol = (words[base + STATE] & PROTOCOL_BITS) >> PROTOCOL_SHIFT
+        if protocol == starttls.NO_PROTOCOL:
+            protocol = starttls.protocol_of(line)
+            if protocol == starttls.NO_PROTOCOL:
+                return -1
+            words[base + STATE] |= protocol << PROTOCOL_SHIFT
+        state = starttls.step(protocol, state, line)
+        if state == starttls.OVER or lines >= starttls.MOST_LINES:
+            return -1
+        skip = starttls.literal(line) if protocol == starttls.IMAP else 0
+        words[half + WANT] = skip << 16 | (lines + 1) << 4 | state
+        if state == starttls.UPGRADE:
+            words[base + STATE] |= ASKED
+            words[half + PHASE] = UPGRADED
+            words[half + WANT] = 0
+        return newline + 1
+
+    def _hear_answer(self, wire: memoryview, start: int, end: int, attempt: Attempt) -> int:
+        """Read the server's line to an upgrade that its client did not wait for.
+
+        Returns its length; 0: it is not whole yet; -1: this is no such line.
+        """
+        protocol = starttls.PROTOCOL_WORDS.index(attempt.starttls or "")
+        stop = min(end, start + starttls.LONGEST_LINE)
+        held = bytes(wire[start:stop])
+        newline = held.find(b"\n")
+        if newline < 0:
+            return 0 if held.isascii() and stop < start + starttls.LONGEST_LINE else -1
+        answer = starttls.answer(protocol, held[:newline].rstrip(b"\r"))
+        if answer == NO_MATCH:
+            attempt.saw_refused_upgrade()
+            return newline + 1
+        return newline + 1 if answer == FOUND else -1
 
     def _accept_cut(self, slot: int, direction: int, reason: int) -> None:
         """Make do with the beginning of a hello: the rest will not come. Wait for its outcome."""
@@ -806,6 +1065,9 @@ class Tracker:
     def _new_attempt(self, slot: int, direction: int, flow: Flow) -> Attempt:
         self._make_room()
         attempt = Attempt(slot, direction, self.number, self.time_ns, flow)
+        state = self.words[slot * SLOT_WORDS + STATE]
+        if state & ASKED:
+            attempt.starttls = starttls.PROTOCOL_WORDS[(state & PROTOCOL_BITS) >> PROTOCOL_SHIFT]
         self.attempts[slot] = attempt
         self.words[slot * SLOT_WORDS + STATE] |= OPEN
         self.open_count += 1
@@ -833,6 +1095,13 @@ class Tracker:
         self._know_client(slot, direction)
         words[half + PHASE] = RECORDS
         words[half + WANT] = 0
+
+    def _found_in_buffer(self, attempt: Attempt, slot: int, direction: int, after: int) -> None:
+        """Note the whole hello in the half's buffer, and read on behind it."""
+        self._found(attempt, slot, direction)
+        self.words[slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS + AT] = after
+        self._read_buffer(slot, direction)
+        self._expect_answer(slot, 1 - direction)
 
     def _know_client(self, slot: int, direction: int) -> None:
         """Take who sent the hello for the client, whatever ports and SYNs said."""
@@ -892,7 +1161,21 @@ class Tracker:
             destination_port=frame.destination_port,
             mac=mac,
             vlan=frame.vlan if frame.vlan >= 0 else None,
+            tunnels=tuple(
+                Tunnel(type=TUNNEL_WORDS[kind], id=None if number < 0 else number, outer_source=ip)
+                for kind, number, ip in self._tunnels(wire)
+            ),
         )
+
+    def _tunnels(self, wire: memoryview) -> list[tuple[int, int, bytes]]:
+        """Return number, id and outer source of the tunnels the frame came through."""
+        rows = self.frame.tunnels
+        found = []
+        for row in range(0, self.frame.tunnel_count * TUNNEL_FIELDS, TUNNEL_FIELDS):
+            source = rows[row + 2]
+            outer = bytes(wire[source : source + rows[row + 3]])
+            found.append((rows[row], rows[row + 1], outer))
+        return found
 
     # -- records ---------------------------------------------------------------------------
 
@@ -984,6 +1267,14 @@ class Tracker:
             answer = tls_record.read(wire, at, end, record)
             if answer == NO_MATCH:
                 if side is Side.SERVER and attempt.server_hello is None:
+                    if attempt.starttls is not None:
+                        heard = self._hear_answer(wire, at, end, attempt)
+                        if heard > 0:
+                            at += heard
+                            continue
+                        if heard == 0:
+                            want = end + 1
+                            break
                     attempt.server_hello = sslv2.read_server(wire, at, end)
                 words[half + PHASE] = OTHER
                 break
@@ -1358,3 +1649,14 @@ class Tracker:
         self.closing = False
         if len(self.internal_errors) < INTERNAL_ERRORS_KEPT:
             self.internal_errors.append(f"frame {number}: {type(error).__name__}: {error}")
+
+
+def _packet(source: bytes, destination: bytes, protocol: int, hop_limit: int, data: bytes) -> bytes:
+    """Return an IP packet around the data of a datagram; its checksum is nobody's business."""
+    if len(source) == 4:
+        # A length of 0 is left to the hardware, and means as much as is there.
+        total = 20 + len(data) if len(data) <= 65515 else 0
+        head = b"\x45\0" + total.to_bytes(2, "big") + b"\0\0\0\0"
+        return head + bytes((hop_limit, protocol)) + b"\0\0" + source + destination + data
+    head = b"\x60\0\0\0" + len(data).to_bytes(2, "big") + bytes((protocol, hop_limit))
+    return head + source + destination + data
