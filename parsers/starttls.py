@@ -30,6 +30,8 @@ ASKING = 1
 SASL = 2
 UPGRADE = 3
 OVER = 4
+CONTINUED = 8
+"""Added to a state: the line is not at its end, an IMAP literal stands in it."""
 
 LONGEST_LINE = 8192
 MOST_LINES = 64

@@ -1011,10 +1011,16 @@ class Tracker:
             if protocol == starttls.NO_PROTOCOL:
                 return -1
             words[base + STATE] |= protocol << PROTOCOL_SHIFT
-        state = starttls.step(protocol, state, line)
+        if state & starttls.CONTINUED:
+            # What follows a literal is the rest of its command.
+            state &= ~starttls.CONTINUED
+        else:
+            state = starttls.step(protocol, state, line)
         if state == starttls.OVER or lines >= starttls.MOST_LINES:
             return -1
         skip = starttls.literal(line) if protocol == starttls.IMAP else 0
+        if skip:
+            state |= starttls.CONTINUED
         words[half + WANT] = skip << 16 | (lines + 1) << 4 | state
         if state == starttls.UPGRADE:
             words[base + STATE] |= ASKED
