@@ -40,6 +40,7 @@ class Attempt:
         "hello",
         "last_word",
         "outcome",
+        "path_reset",
         "server_answered",
         "server_half",
         "server_hello",
@@ -73,6 +74,8 @@ class Attempt:
     last_word: tuple[Side, Outcome] | None
     """Who ended the connection and how; decides if nothing that precedes it does."""
     outcome: Outcome | None
+    path_reset: bool
+    """The RST came from nearer or farther than the server's other frames: a firewall's."""
     server_answered: bool
     """The server sent any payload after the hello."""
     server_half: bool
@@ -110,6 +113,7 @@ class Attempt:
         self.server_answered = False
         self.doubtful = False
         self.starttls = None
+        self.path_reset = False
 
     def saw_refused_upgrade(self) -> None:
         """Note that the server refused an upgrade its client had taken for granted."""
@@ -181,6 +185,8 @@ class Attempt:
             return Side.CLIENT if rejected else Side.UNKNOWN
         if self.outcome is Outcome.REFUSED_STARTTLS:
             return Side.SERVER
+        if self.outcome is Outcome.RESET and self.path_reset:
+            return Side.PATH
         if self.outcome in (Outcome.RESET, Outcome.CLOSED):
             return Side.SERVER if self.ended_by is Side.SERVER else Side.UNKNOWN
         return None

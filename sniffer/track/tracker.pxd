@@ -16,7 +16,7 @@ cdef int FOUND, NEED_MORE, NO_MATCH
 cdef int FIN, SYN, RST, ACK
 cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
 cdef long long CLIENT_KNOWN, CLIENT_IS_1, SEEN_0, SEEN_1, SYN_SEEN, SETTLED, OPEN, GUESSED, ONE_SIDED
-cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED
+cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED, ENDING, HOPS_SHIFT, HOPS_BITS
 cdef int FRAGMENT, FRAGMENTED, READ, NOTHING, TUNNEL_FIELDS, MOST_TUNNELS
 cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER, DIALOGUE, UPGRADED
 cdef int RECORD_CHANGE_CIPHER_SPEC, RECORD_ALERT, RECORD_HANDSHAKE, RECORD_APPLICATION_DATA
@@ -33,6 +33,7 @@ cdef class Tracker:
     cdef long long[:] words
     cdef readonly Reassembly reassembly
     cdef unsigned long long[:] syns
+    cdef unsigned char[:] syn_hops
     cdef list attempts
     cdef unsigned char[:] watched
     cdef bint follow_any, ordered, is_sslv2, final, closing

@@ -87,6 +87,11 @@ PROTOCOL_SHIFT = 9
 PROTOCOL_BITS = 3 << PROTOCOL_SHIFT
 ASKED = 2048
 """The client asked for the upgrade: what it says next may be a hello."""
+ENDING = 4096
+"""Established; how the session ends is still of interest, what it carries is not."""
+HOPS_SHIFT = 16
+"""Where the eight bits lie that hold the hop limit the server's frames arrive with."""
+HOPS_BITS = 0xFF << HOPS_SHIFT
 
 # Phases of a half.
 FRESH = 0
@@ -148,6 +153,8 @@ LENGTH = 5
 EVICTED = 6
 
 INTERNAL_ERRORS_KEPT = 10
+MOST_HOPS_APART = 1
+"""Hop limits of one sender differ no more than that, unless its route changes."""
 FEW_WAITING = 1024
 """So many attempts may wait for their time though they are closed."""
 
@@ -209,6 +216,7 @@ class Tracker:
         self.words = self.flows.words
         self.reassembly = Reassembly(settings.reassembly_bytes)
         self.syns = memoryview(array("Q", bytes(16 * SYN_ENTRIES)))
+        self.syn_hops = memoryview(bytearray(SYN_ENTRIES))
         self.attempts: list[Attempt | None] = [None] * settings.flows
         self.watched = memoryview(bytearray(65536))
         for port in ports.services:
@@ -471,6 +479,7 @@ class Tracker:
             client = acknowledged
             server = sequence
             said |= SYN_SERVER
+            self.syn_hops[at >> 1] = frame.hop_limit
         else:
             client_is_1 = self.flows.direction == 1
             # A new connection: whatever an earlier one's server said is void.
@@ -683,6 +692,7 @@ class Tracker:
                 words[half + ORIGIN] = ((self.syns[at + 1] & RING) + 1) & RING
                 words[half + PHASE] = START
                 state |= SEEN_0 if client else SEEN_1
+                state |= self.syn_hops[at >> 1] << HOPS_SHIFT
             self.syns[at] = 0
         elif self.watched[frame.destination_port] != self.watched[frame.source_port]:
             to_server = self.watched[frame.destination_port]
@@ -706,6 +716,8 @@ class Tracker:
                 frame = self.frame
                 if offset + frame.end - frame.at + frame.missing > words[half + AT]:
                     attempt.server_answered = True
+                if not words[base + STATE] & HOPS_BITS:
+                    words[base + STATE] |= frame.hop_limit << HOPS_SHIFT
         if phase in (RECORDS, CIPHER, LOST):
             self._records(wire, slot, direction, offset)
         elif phase in (START, JOINED, UPGRADED):
@@ -741,6 +753,10 @@ class Tracker:
             furthest = max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
             if not words[half + ACKED] <= offset <= furthest:
                 return
+            hops = (words[slot * SLOT_WORDS + STATE] & HOPS_BITS) >> HOPS_SHIFT
+            apart = abs(hops - self.frame.hop_limit)
+            if direction != attempt.direction and hops and apart > MOST_HOPS_APART:
+                attempt.path_reset = True
         outcome = Outcome.RESET if is_reset else Outcome.CLOSED
         attempt.last_word = (self._side(attempt, direction), outcome)
         attempt.end_at = (direction, offset)

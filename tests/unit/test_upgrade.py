@@ -272,3 +272,18 @@ def test_a_client_that_closed_first_may_still_be_answered() -> None:
     talk = Conversation().open().client(OLD).server(FLIGHT).client(KEYS).fin("client")
     assert track(talk.frames()).only.outcome == "closed"
     assert track(talk.server(AGREED).fin("server").frames()).only.outcome == "established"
+
+
+@pytest.mark.parametrize(
+    ("ttl", "by"), [(115, Side.SERVER), (114, Side.SERVER), (62, Side.PATH), (255, Side.PATH)]
+)
+def test_a_reset_from_another_distance_is_the_paths(ttl: int, by: Side) -> None:
+    talk = Conversation(server_ttl=115).open().client(OLD).rst("server", ttl=ttl)
+    one = track(talk.frames()).only
+    assert (one.outcome, one.ended_by, one.refused_by) == ("reset", Side.SERVER, by)
+
+
+def test_a_reset_of_a_server_never_heard_before_is_the_servers() -> None:
+    talk = Conversation(server_ttl=115).open().client(OLD).rst("server", ttl=60)
+    one = track([talk.frames()[0], *talk.frames()[2:]]).only
+    assert (one.outcome, one.refused_by) == ("reset", Side.SERVER)
