@@ -11,7 +11,7 @@ unknown       anything else
 from msgspec import structs
 
 from parsers.tls.facts import TLS_1_3, Alert, ClientHello, ServerHello
-from sniffer.event import Flow, Handshake, Outcome, Side
+from sniffer.event import Flow, Handshake, Outcome, Session, Side
 
 CLOSE_NOTIFY = 0
 FATAL = 2
@@ -23,6 +23,7 @@ class Attempt:
     """One attempt of a client to agree on TLS, from its hello to its outcome."""
 
     __slots__ = (
+        "agreed_at",
         "alert",
         "alert_sender",
         "client_changed_cipher",
@@ -45,11 +46,14 @@ class Attempt:
         "server_half",
         "server_hello",
         "server_spoke",
+        "session",
         "slot",
         "starttls",
         "syn_seen",
         "time_ns",
     )
+    agreed_at: tuple[int, int, int] | None
+    """Once established: the stream offsets of client and server, and the time."""
     alert: Alert | None
     alert_sender: Side | None
     client_changed_cipher: bool
@@ -82,6 +86,7 @@ class Attempt:
     server_hello: ServerHello | None
     server_spoke: bool
     """The server sent ChangeCipherSpec or application data."""
+    session: Session | None
     slot: int
     starttls: str | None
     """The protocol that was spoken in clear before the upgrade."""
@@ -114,6 +119,8 @@ class Attempt:
         self.doubtful = False
         self.starttls = None
         self.path_reset = False
+        self.agreed_at = None
+        self.session = None
 
     def saw_refused_upgrade(self) -> None:
         """Note that the server refused an upgrade its client had taken for granted."""
@@ -210,6 +217,7 @@ class Attempt:
             alert=self.alert,
             alert_sender=self.alert_sender,
             starttls=self.starttls,
+            session=self.session,
             path=path,
         )
 

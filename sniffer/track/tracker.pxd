@@ -22,6 +22,7 @@ cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER, DIALOGUE, UPGRADED
 cdef int RECORD_CHANGE_CIPHER_SPEC, RECORD_ALERT, RECORD_HANDSHAKE, RECORD_APPLICATION_DATA
 cdef int MOST_ISLANDS
 cdef long long WINDOW, RESET_WINDOW, LONGEST_EARLY_ANSWER, HALF_RING, RING, LARGEST
+cdef long long SESSION_NS, SECOND_NS
 cdef unsigned long long SYN_ENTRIES, SYN_CLIENT, SYN_SERVER, SYN_CLIENT_IS_1
 
 @cython.final
@@ -40,7 +41,7 @@ cdef class Tracker:
     cdef long long answer_ns, next_deadline_ns, number, time_ns
     cdef Py_ssize_t most_open, slot, index, behind
     cdef readonly Py_ssize_t open_count
-    cdef object path, waiting
+    cdef object path, waiting, ending
     cdef list order, settled, internal_errors
     cdef long long serial
     cdef readonly long long now_ns, first_ns, frames, bytes, truncated, backwards, flow_count, open_flows
@@ -170,3 +171,5 @@ cdef class Tracker:
     cdef list _tunnels(self, const unsigned char[:] wire)
     cdef object _fragment(self, Batch batch, Py_ssize_t index)
     cdef object _follow_whole(self, Batch batch, Py_ssize_t index, bytes packet, bytes outer, list tunnels, int link)
+    cdef object _await_end(self, object attempt)
+    cdef object _session(self, object attempt)

@@ -37,7 +37,7 @@ from parsers.tls import record as tls_record
 from parsers.tls.message import Message
 from parsers.tls.record import Record
 from sniffer.config import Ports, TrackSettings
-from sniffer.event import Flow, Handshake, Outcome, Side, Tunnel
+from sniffer.event import Flow, Handshake, Outcome, Session, Side, Tunnel
 from sniffer.track.flows import Flows
 from sniffer.track.fragments import Fragments
 from sniffer.track.layout import LARGEST, LAST_SEEN, SLOT_WORDS
@@ -135,6 +135,8 @@ LINK_RAW = 101
 HALF_RING = 0x80000000
 RING = 0xFFFFFFFF
 SECOND_NS = 1_000_000_000
+SESSION_NS = 10 * SECOND_NS
+"""How long the end of an established session is waited for."""
 
 SYN_ENTRIES = 65536
 """Connections whose SYN is remembered before they have a slot; two words each."""
@@ -231,6 +233,7 @@ class Tracker:
         self.whole = Batch(1)
 
         self.waiting: deque[tuple[int, Attempt]] = deque()
+        self.ending: deque[tuple[int, Attempt]] = deque()
         self.order: list[tuple[int, int, Attempt]] = []
         self.settled: list[Handshake] = []
         self.open_count = 0
@@ -306,10 +309,12 @@ class Tracker:
 
     def finish(self) -> None:
         """Settle everything that is still open: there is no more input."""
-        while self.waiting:
-            _, attempt = self.waiting.popleft()
-            if not attempt.closed:
-                self._settle(attempt, END_OF_INPUT, time_is_over=False)
+        for waiting in (self.waiting, self.ending):
+            while waiting:
+                _, attempt = waiting.popleft()
+                if not attempt.closed:
+                    self._settle(attempt, END_OF_INPUT, time_is_over=False)
+        self.fragments.finish()
         owner = self.reassembly.any_owner()
         while owner >= 0:
             self._drop_buffer(owner >> 1, owner & 1)
@@ -414,6 +419,8 @@ class Tracker:
         if words[at + STATE] & SETTLED or (
             words[half + PHASE] == OTHER and not words[at + STATE] & OPEN
         ):
+            return not self._is_same_stream(wire, frame, half)
+        if words[at + STATE] & ENDING and not frame.flags & (FIN | RST):
             return not self._is_same_stream(wire, frame, half)
         if frame.flags & ACK:
             self._note_acknowledgement(frame, at + HALF_0 + (1 - flows.direction) * HALF_WORDS)
@@ -757,6 +764,9 @@ class Tracker:
             apart = abs(hops - self.frame.hop_limit)
             if direction != attempt.direction and hops and apart > MOST_HOPS_APART:
                 attempt.path_reset = True
+        if self.words[slot * SLOT_WORDS + STATE] & ENDING:
+            # What was not seen, or was held back by a filter, was sent all the same.
+            words[half + TOP] = max(words[half + TOP], offset)
         outcome = Outcome.RESET if is_reset else Outcome.CLOSED
         attempt.last_word = (self._side(attempt, direction), outcome)
         attempt.end_at = (direction, offset)
@@ -1330,8 +1340,47 @@ class Tracker:
         words[half + AT] = first + at - start
         words[half + WANT] = first + want - start if want else 0
         if attempt is not None and attempt.outcome is not None:
-            self._conclude(attempt, ENDED, time_is_over=False)
+            if attempt.outcome is Outcome.ESTABLISHED and not self.closing:
+                self._await_end(attempt)
+            else:
+                self._conclude(attempt, ENDED, time_is_over=False)
         return at - start
+
+    def _await_end(self, attempt: Attempt) -> None:
+        """Wait a while for the end of an established session, whatever it carries."""
+        words = self.words
+        base = attempt.slot * SLOT_WORDS
+        words[base + STATE] |= ENDING
+        for direction in (0, 1):
+            self._drop_buffer(attempt.slot, direction)
+            words[base + HALF_0 + direction * HALF_WORDS + PHASE] = OTHER
+        client = base + HALF_0 + attempt.direction * HALF_WORDS
+        server = base + HALF_0 + (1 - attempt.direction) * HALF_WORDS
+        attempt.agreed_at = (words[client + TOP], words[server + TOP], self.time_ns)
+        if not self.ending:
+            self.next_deadline_ns = min(self.next_deadline_ns, self.now_ns + SESSION_NS)
+        self.ending.append((self.now_ns + SESSION_NS, attempt))
+
+    def _session(self, attempt: Attempt) -> Session | None:
+        """Return what followed an established handshake; None unless its end was seen."""
+        if attempt.agreed_at is None or attempt.last_word is None:
+            return None
+        words = self.words
+        base = attempt.slot * SLOT_WORDS
+        client_at, server_at, since_ns = attempt.agreed_at
+        octets = []
+        for direction, at in (
+            (attempt.direction, client_at),
+            (1 - attempt.direction, server_at),
+        ):
+            half = base + HALF_0 + direction * HALF_WORDS
+            octets.append(max(0, max(words[half + TOP], words[half + ACKED]) - at))
+        return Session(
+            client_bytes=octets[0],
+            server_bytes=octets[1],
+            seconds=max(0, self.time_ns - since_ns) / SECOND_NS,
+            closed_by=attempt.last_word[0],
+        )
 
     def _handshake(self, wire: memoryview, at: int, end: int, slot: int, side: Side) -> int:
         """Read the message that begins with the handshake record at ``at``, if it matters.
@@ -1518,13 +1567,28 @@ class Tracker:
         """Settle the attempts whose time is over."""
         while self.waiting and self.waiting[0][0] <= self.now_ns:
             deadline_ns, attempt = self.waiting.popleft()
-            if not attempt.closed and attempt.deadline_ns == deadline_ns:
+            if (
+                not attempt.closed
+                and attempt.deadline_ns == deadline_ns
+                and attempt.agreed_at is None
+            ):
                 self._settle(attempt, TIMEOUT, time_is_over=True)
-        waiting = self.waiting
-        self.next_deadline_ns = waiting[0][0] if waiting else self.now_ns + self.answer_ns
+        while self.ending and (self.ending[0][0] <= self.now_ns or self.ending[0][1].closed):
+            _, attempt = self.ending.popleft()
+            if not attempt.closed:
+                self._settle(attempt, TIMEOUT, time_is_over=True)
+        self.next_deadline_ns = min(
+            self.waiting[0][0] if self.waiting else self.now_ns + self.answer_ns,
+            self.ending[0][0] if self.ending else self.now_ns + SESSION_NS,
+        )
 
     def _make_room(self) -> None:
         """Settle the oldest attempts where one more would be too many."""
+        while self.open_count >= self.most_open and self.ending:
+            # Of these nothing is missing but how their session ends.
+            _, attempt = self.ending.popleft()
+            if not attempt.closed:
+                self._settle(attempt, EVICTED, time_is_over=False)
         while self.open_count >= self.most_open and self.waiting:
             deadline_ns, attempt = self.waiting.popleft()
             if not attempt.closed and attempt.deadline_ns == deadline_ns:
@@ -1569,6 +1633,7 @@ class Tracker:
                 self.closing = False
                 if attempt.closed:
                     return
+        attempt.session = self._session(attempt)
         if attempt.last_word is not None:
             attempt.saw_end(*attempt.last_word)
         state = self.words[base + STATE]
