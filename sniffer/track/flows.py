@@ -11,7 +11,7 @@ The hash is SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012) over whole 64-bit w
 from array import array
 
 from parsers.frame import Frame
-from sniffer.track.layout import LAST_SEEN, SLOT_WORDS
+from sniffer.track.layout import LAST_SEEN, SLOT_WORDS, reserve
 
 WAYS = 8
 
@@ -48,8 +48,8 @@ class Flows:
         self.sets = slots // WAYS
         self.key_0 = int.from_bytes(key[:8], "little")
         self.key_1 = int.from_bytes(key[8:16], "little")
-        self.tags = memoryview(array("Q", bytes(8 * slots)))
-        self.words = memoryview(array("q", bytes(8 * SLOT_WORDS * slots)))
+        self.tags = reserve(8 * slots).cast("Q")
+        self.words = reserve(8 * SLOT_WORDS * slots).cast("q")
         self.block = memoryview(array("Q", bytes(8 * 8)))
         self.tag = 0
         self.direction = 0

@@ -1,7 +1,9 @@
-"""Numbers that the tracker shares with its tables.
+"""Numbers that the tracker shares with its tables, and their memory.
 
 Uncompiled, so that compiled and interpreted code import the same constants.
 """
+
+import mmap
 
 SLOT_WORDS = 16
 """64-bit words of state in a flow's slot; two cache lines."""
@@ -11,3 +13,8 @@ LAST_SEEN = 1
 
 LARGEST = 65536
 """Octets of one direction that can wait for what is missing before them."""
+
+
+def reserve(octets: int) -> memoryview:
+    """Return that much memory, all zero, of which no page is touched before it is used."""
+    return memoryview(mmap.mmap(-1, octets))

@@ -11,6 +11,8 @@ there are.
 
 from array import array
 
+from sniffer.track.layout import reserve
+
 SIZES = (2048, 16384, 65536)
 _SHARES = (4, 4, 2)
 """Each size is given this part of the budget: a quarter, a quarter, a half."""
@@ -77,8 +79,8 @@ class Reassembly:
         for size, share in zip(SIZES, _SHARES, strict=True):
             sizes += [size] * max(1, budget // 2 // share // size)
         self.buffers = len(sizes)
-        self.arena = memoryview(bytearray(sum(sizes)))
-        self.marks = memoryview(bytearray(sum(sizes)))
+        self.arena = reserve(sum(sizes))
+        self.marks = reserve(sum(sizes))
         self.nothing = memoryview(bytearray(SIZES[-1]))
         self.seen = memoryview(bytearray(b"\x01" * SIZES[-1]))
         self.fields = memoryview(array("q", bytes(8 * _FIELDS * len(sizes))))

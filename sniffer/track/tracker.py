@@ -40,7 +40,7 @@ from sniffer.config import Ports, TrackSettings
 from sniffer.event import Flow, Handshake, Outcome, Session, Side, Tunnel
 from sniffer.track.flows import Flows
 from sniffer.track.fragments import Fragments
-from sniffer.track.layout import LARGEST, LAST_SEEN, SLOT_WORDS
+from sniffer.track.layout import LARGEST, LAST_SEEN, SLOT_WORDS, reserve
 from sniffer.track.outcome import Attempt
 from sniffer.track.reassembly import Reassembly
 
@@ -217,7 +217,7 @@ class Tracker:
         self.flows = Flows(settings.flows, key)
         self.words = self.flows.words
         self.reassembly = Reassembly(settings.reassembly_bytes)
-        self.syns = memoryview(array("Q", bytes(16 * SYN_ENTRIES)))
+        self.syns = reserve(16 * SYN_ENTRIES).cast("Q")
         self.syn_hops = memoryview(bytearray(SYN_ENTRIES))
         self.attempts: list[Attempt | None] = [None] * settings.flows
         self.watched = memoryview(bytearray(65536))
