@@ -16,6 +16,7 @@ from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.profile import Profile
 from sniffer.judge.verdict import Judge
+from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline, Sink
 from sniffer.track.tracker import Tracker
 
@@ -37,11 +38,11 @@ class Input(Struct, frozen=True, kw_only=True):
     def told(self) -> dict[str, Any]:
         """Return the input as the summary lists it."""
         return {
-            "path": self.path,
+            "path": one_line(self.path),
             "format": self.format,
             "status": self.status,
             "frames": self.frames,
-            "problem": self.problem,
+            "problem": None if self.problem is None else one_line(self.problem),
         }
 
 

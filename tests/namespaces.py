@@ -62,7 +62,7 @@ class Namespace:
     def promiscuity(self, interface: str) -> int:
         """Return how many ask this interface for frames to others."""
         (link,) = json.loads(self.ip(f"-d -j link show dev {interface}"))
-        return link["promiscuity"]
+        return int(link["promiscuity"])
 
     def veth(self, interface: str, peer: str, mtu: int = 1500) -> None:
         """Make a cable between two interfaces, both up and silent: no IPv6 of their own."""

@@ -1,10 +1,8 @@
 """``hellowatch run``: the daemon, or a capture replayed through its pipeline."""
 
-import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from types import FrameType
@@ -115,7 +113,7 @@ def command(
     """
     import parsers
     from sniffer.analysis import input_read, log_mistakes
-    from sniffer.capture.files import CaptureFile
+    from sniffer.capture.files import STANDARD_INPUT, CaptureFile
     from sniffer.config import (
         DEFAULT_PORTS,
         InventorySettings,
@@ -148,10 +146,13 @@ def command(
     with ExitStack() as stack:
         stack.callback(stop.remove)
         stop.install()
+        source: CaptureFile | None = None
         try:
             with stop:
-                source = CaptureFile(replay)
-                stack.callback(source.close)
+                # A pipe may keep us waiting for its first octets: the page is up before.
+                if replay != STANDARD_INPUT:
+                    source = CaptureFile(replay)
+                    stack.callback(source.close)
                 sinks = Outputs(stack, form, outputs, [replay])
         except Stopped:
             sys.exit(_ended_by(stop))
@@ -173,6 +174,12 @@ def command(
         _report_on_request(stack, name, pipeline)
         announce("metrics at", f"{address}/metrics")
 
+        try:
+            if source is None:
+                with stop:
+                    source = CaptureFile(replay)
+        except Stopped:
+            sys.exit(_ended_by(stop))
         is_over = True
         try:
             pipeline.run(source, sinks.flush)
@@ -188,11 +195,10 @@ def command(
         told = summary([read.told()], snapshot, pipeline.coverage(), profiles)
         sinks.finish(told, zone_chosen, color)
         try:
-            with stop:
-                if duration is None:
-                    announce("replayed; until Ctrl-C the metrics stay at", f"{address}/metrics")
-                if duration != 0:
-                    threading.Event().wait(duration)
+            if duration is None:
+                announce("replayed; until Ctrl-C the metrics stay at", f"{address}/metrics")
+            if duration != 0:
+                stop.sleep(duration)
         except Stopped:
             pass
     # That a signal ended the reading is no fault of the input.
@@ -202,6 +208,8 @@ def command(
 
 def _announcer(quiet: bool, log_format: str) -> Callable[[str, str], None]:
     """Return what tells the user where the page is: a plain line, or a line of the JSON log."""
+    import logging
+
     logger = logging.getLogger(__name__)
     if not quiet:
         logger.setLevel(logging.INFO)

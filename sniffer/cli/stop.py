@@ -1,6 +1,9 @@
 """Signals that end a run, let in only where nothing is half done."""
 
+import os
+import select
 import signal
+import time
 from types import FrameType, TracebackType
 
 
@@ -21,11 +24,14 @@ class Stop:
         self._numbers = numbers
         self._before: list[tuple[signal.Signals, signal.Handlers]] = []
         self._is_waiting = False
+        self._wake = (-1, -1)
         self.by: int | None = None
         """The signal that came, if one did."""
 
     def install(self) -> None:
         """Answer the signals from now on."""
+        self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
         for number in self._numbers:
             self._before.append((number, signal.signal(number, self._handle)))  # type: ignore[arg-type]  # what it returns, it takes
 
@@ -33,6 +39,23 @@ class Stop:
         """Let others answer them again."""
         while self._before:
             signal.signal(*self._before.pop())
+        if self._wake[0] >= 0:
+            signal.set_wakeup_fd(-1)
+            for descriptor in self._wake:
+                os.close(descriptor)
+            self._wake = (-1, -1)
+
+    def sleep(self, seconds: float | None) -> None:
+        """Wait for a signal, no longer than told. Raises Stopped.
+
+        The pipe is written at the very moment a signal comes: between looking for one and
+        beginning to wait, none is lost.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        with self:
+            while select.select([self._wake[0]], [], [], _left(until))[0]:
+                # A signal that asks for a report, not for the end.
+                os.read(self._wake[0], 512)
 
     def __enter__(self) -> None:
         """Wait from here on. Raises Stopped if a signal came before."""
@@ -57,3 +80,7 @@ class Stop:
         if self._is_waiting:
             self._is_waiting = False
             raise Stopped
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - time.monotonic())

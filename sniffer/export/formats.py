@@ -210,7 +210,7 @@ def table(
     console = Console(
         file=io.StringIO(),
         force_terminal=colored,
-        no_color=True if color is False else None,
+        no_color=None if color is None else not color,
         width=width or _width(out),
         highlight=False,
         markup=False,
