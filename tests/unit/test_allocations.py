@@ -123,6 +123,9 @@ def warmed(traffic):
         session.add(at, at + len(octets), len(octets), time_ns, NO_VLAN, craft.LINK_ETHERNET)
         at += len(octets)
     one.observe(session)
+    # The end of its session is not waited for any more.
+    traffic.time_ns += 12 * SECOND_NS
+    one.tick(traffic.time_ns)
     one.observe(traffic.next())
     assert [event.outcome for event in one.ready()] == ["established"] + ["alert"] * TALKS
     return one
@@ -145,7 +148,14 @@ def test_all_hellos_are_found_among_mixed_frames():
 
 def test_what_runs_for_every_frame_is_declared_to_need_no_python():
     header = files("sniffer.track").joinpath("tracker.pxd").read_text()
-    for name in ("_scan", "_is_same_stream", "_note_acknowledgement", "_note_syn", "_offset"):
+    for name in (
+        "_scan",
+        "_matters",
+        "_is_same_stream",
+        "_note_acknowledgement",
+        "_note_syn",
+        "_offset",
+    ):
         (line,) = [line for line in header.splitlines() if f" {name}(" in line]
         assert line.endswith(" nogil"), line
 
