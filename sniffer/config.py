@@ -53,6 +53,15 @@ class CaptureSettings(Struct, frozen=True, kw_only=True):
     """Ask the interface for frames to others too: what a mirror port is about."""
 
 
+class DaemonSettings(Struct, frozen=True, kw_only=True):
+    """The processes of the daemon."""
+
+    spare_sockets: Annotated[int, Meta(ge=0, le=64)] = 4
+    """Sockets opened beyond need for each interface: so many workers can be replaced."""
+    waiting_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 32)] = 16 << 20
+    """Memory of a worker for what it found while nobody reads it; beyond it the oldest goes."""
+
+
 class TrackSettings(Struct, frozen=True, kw_only=True):
     """Budgets of the tracker, allocated at start, and how long it waits."""
 

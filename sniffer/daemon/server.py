@@ -23,6 +23,10 @@ class Gauges(Struct, frozen=True):
     is_up: bool
     flows: int
     reassembly_bytes: int
+    watched_seconds: float | None = None
+    """How long it could be captured on; None: from the first frame to the newest."""
+    unreported: int = 0
+    """Hellos that were found and never judged."""
 
 
 class Server:
@@ -65,9 +69,15 @@ class Server:
             return Picture(
                 figures=self.aggregate.figures(),
                 interfaces=tuple(
-                    Interface(name=name, is_up=now.is_up, coverage=now.coverage)
+                    Interface(
+                        name=name,
+                        is_up=now.is_up,
+                        coverage=now.coverage,
+                        watched_seconds=now.watched_seconds,
+                    )
                     for name, now in gauges.items()
                 ),
                 flows=sum(now.flows for now in gauges.values()),
                 reassembly_bytes=sum(now.reassembly_bytes for now in gauges.values()),
+                hellos_unreported=sum(now.unreported for now in gauges.values()),
             )

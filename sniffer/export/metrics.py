@@ -44,6 +44,8 @@ class Interface(Struct, frozen=True, kw_only=True):
     is_up: bool
     coverage: Coverage
     """Held apart from the running counters; see ``Coverage.copy``."""
+    watched_seconds: float | None = None
+    """How long it could be captured on; None: from the first frame to the newest."""
 
 
 class Picture(Struct, frozen=True, kw_only=True):
@@ -55,6 +57,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     """Conversations in the table now."""
     reassembly_bytes: int
     """Octets held now for segments that wait for their neighbours."""
+    hellos_unreported: int = 0
+    """Hellos that were found and never judged."""
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -291,6 +295,11 @@ def _build_info(facts: Facts) -> Iterator[Sample]:
     yield (build.version, build.revision, "true" if build.compiled else "false"), 1
 
 
+def _watched_seconds(interface: Interface) -> float:
+    seconds = interface.watched_seconds
+    return interface.coverage.watched_seconds if seconds is None else seconds
+
+
 def _seconds(time_ns: int | None) -> float | None:
     return None if time_ns is None else time_ns / 1e9
 
@@ -437,6 +446,13 @@ ROWS = (
         _by_reason(INCOMPLETE_REASONS, lambda coverage: coverage.incomplete),
     ),
     Row(
+        "hellowatch_hellos_unreported_total",
+        "counter",
+        (),
+        "ClientHellos found by a capturing process that could not tell of them.",
+        _one(lambda facts: facts.picture.hellos_unreported),
+    ),
+    Row(
         "hellowatch_flows",
         "gauge",
         (),
@@ -482,8 +498,8 @@ ROWS = (
         "hellowatch_coverage_seconds_total",
         "counter",
         ("interface",),
-        "Time covered, from the first frame to the newest.",
-        _interface(lambda i: i.coverage.watched_seconds),
+        "Time covered: the port could be captured on; of a file, from first frame to newest.",
+        _interface(_watched_seconds),
     ),
     Row(
         "hellowatch_last_frame_timestamp_seconds",
