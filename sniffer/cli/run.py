@@ -36,19 +36,35 @@ EPILOG = """\b
 Exit codes:
   0  done, or SIGTERM  1  --fail-on found such a device   2  wrong usage, or address in use
   3  the capture cannot be read    4  it was damaged; all before the damage was counted
+  5  capturing on an interface is not permitted: the line names the capability
   130  Ctrl-C: what was found so far is printed first
 
 \b
 Examples:
+  hellowatch run -i eth1
   hellowatch run --replay pcaps/office.pcapng
   curl http://127.0.0.1:10993/metrics
 
 \b
-Signals: SIGTERM ends it after what is at hand was counted; SIGUSR1 prints what was lost.
+Signals: SIGTERM ends it after what is at hand was counted; SIGUSR1 prints what was lost;
+SIGHUP reads the configuration anew (there is none yet).
 """
 
 
+PATIENCE = (
+    "devices show when they speak: that none is seen means something after a working day, "
+    "better after a month's end"
+)
+
+
 @click.command("run", epilog=EPILOG)
+@click.option(
+    "-i",
+    "interfaces",
+    metavar="IFACE",
+    multiple=True,
+    help="Interface to watch; repeatable. any: all of them.",
+)
 @click.option("--replay", metavar="FILE", help="A capture file instead of an interface.")
 @click.option(
     "--web.listen-address",
@@ -74,27 +90,35 @@ Signals: SIGTERM ends it after what is at hand was counted; SIGUSR1 prints what 
     "--duration",
     metavar="TIME",
     callback=check_seconds,
-    help="Serve this long after the replay, then end: 90, 90s, 10m, 2h, 1d.",
+    help="Watch for this long, or serve this long after a replay, then end: 90, 90s, 10m, 2h, 1d.",
 )
+@click.option(
+    "-B",
+    "ring_mebibytes",
+    metavar="MiB",
+    type=click.IntRange(1, 16_384),
+    help="Memory of each interface's ring; default 64.",
+)
+@click.option("-p", "not_promiscuous", is_flag=True, help="Do not set promiscuous mode.")
 @event_options
 @pipeline_options
 @output_options
-@later("-i")
 @later("-D", takes_value=False)
 @later("-w")
 @later("-s")
-@later("-B")
-@later("-p", takes_value=False)
 @later("--web", takes_value=False)
 @later("--web.config.file")
 @later("--serve.listen-address")
 @later("--config")
 def command(
+    interfaces: tuple[str, ...],
     replay: str | None,
     listen_address: str | None,
     form: str | None,
     outputs: tuple[str, ...],
     duration: float | None,
+    ring_mebibytes: int | None,
+    not_promiscuous: bool,
     count: int | None,
     fail_on: tuple[str, ...],
     ports: str | None,
@@ -111,6 +135,46 @@ def command(
 
     Runs until it is told to end; a replay is counted as fast as it can be read.
     """
+    if interfaces and replay is not None:
+        raise click.UsageError("-i and --replay: one of them at a time")
+    if interfaces:
+        from msgspec.structs import replace
+
+        from sniffer.cli.live import Live, watch
+        from sniffer.config import DEFAULT_PORTS, CaptureSettings, MetricsSettings, parse_ports
+        from sniffer.log import one_line
+
+        configure_log(quiet, verbose, log_format)
+        check_store(store)
+        capture = CaptureSettings(promiscuous=not not_promiscuous)
+        if ring_mebibytes is not None:
+            capture = replace(capture, ring_bytes=ring_mebibytes << 20)
+        metrics = MetricsSettings()
+        if listen_address is not None:
+            metrics = MetricsSettings(listen_address=listen_address)
+        live = Live(
+            interfaces=interfaces,
+            ports=DEFAULT_PORTS if ports is None else parse_ports(ports),
+            profile=profile,
+            metrics=metrics,
+            capture=capture,
+            form=form,
+            outputs=outputs,
+            events=count,
+            fail_on=fail_on,
+            zone=zone(tz),
+            color=color,
+        )
+        tell = _announcer(quiet, log_format)
+        what = f"watching {', '.join(map(one_line, live.interfaces))}; metrics at"
+
+        def begun(address: str) -> None:
+            tell(what, f"{address}/metrics")
+            if not quiet and log_format == "text":
+                click.echo(f"hellowatch: {PATIENCE}", err=True)
+
+        sys.exit(watch(live, begun, duration))
+
     import parsers
     from sniffer.analysis import input_read, log_mistakes
     from sniffer.capture.files import STANDARD_INPUT, CaptureFile
@@ -130,7 +194,7 @@ def command(
     from sniffer.track.tracker import Tracker
 
     if replay is None:
-        raise click.UsageError("name a capture with --replay FILE (interfaces: not built yet)")
+        raise click.UsageError("name an interface with -i IFACE, or a capture with --replay FILE")
     configure_log(quiet, verbose, log_format)
     announce = _announcer(quiet, log_format)
     check_store(store)
