@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Write pcaps/office.expected.ndjson: the events a reader of office.pcapng must report.
+"""Write pcaps/NAME.expected.ndjson: the events a reader of the capture NAME must report.
 
-    expect_with_tshark.py [--check]
+    expect_with_tshark.py [--check] [NAME...]
 
 None of it comes from HelloWatch. What stands on the wire is read by tshark (frame, time,
 addresses, versions, suites, names, alerts, JA3, community id) and ja4plus (JA4); what it
-amounts to (verdict, outcome, who ended it, profile) is what the script of make_pcaps.py
-knows about each conversation and the contract says of it.
+amounts to (verdict, outcome, who ended it, profile) is what the scripts of
+make_pcaps.py and make_program_pcaps.py know about each conversation and the contract says of it.
 
 One event a line, in the contract's form, with the keys that are checked only; null stands
-for a key that must not be there. --check writes nothing and exits 1 if the committed file
+for a key that must not be there. --check writes nothing and exits 1 if a committed file
 says otherwise; without ja4plus it leaves JA4 out of the comparison.
 """
 
@@ -26,10 +26,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import make_pcaps  # noqa: E402 - lies beside this file
+import make_program_pcaps  # noqa: E402 - lies beside this file
 
-CAPTURE = ROOT / "pcaps" / "office.pcapng"
-EXPECTED = ROOT / "pcaps" / "office.expected.ndjson"
-SERVICES = {993: "imaps", 995: "pop3s", 465: "smtps"}
+PCAPS = ROOT / "pcaps"
+SERVICES = {
+    **{993: "imaps", 995: "pop3s", 465: "smtps"},
+    **{143: "imap", 110: "pop3", 25: "smtp", 587: "submission"},
+}
+UPGRADES = {"imap": "STARTTLS", "pop3": "STLS", "smtp": "STAR"}
+"""What a client says to go on in TLS; tshark keeps four letters of an SMTP command."""
 RETRY_RANDOM = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
 VERSIONS = {
     0x0002: ("SSL 2.0", "2.0", "ssl"),
@@ -67,10 +72,28 @@ FIELDS = {
     "ja3": "tls.handshake.ja3",
     "level": "tls.alert_message.level",
     "alert": "tls.alert_message.desc",
+    "imap": "imap.request.command",
+    "pop3": "pop.request.command",
+    "smtp": "smtp.req.command",
 }
 
 Row = dict[str, list[str]]
 Event = dict[str, Any]
+Known = dict[str, list[make_pcaps.Told]]
+"""What is known of each client's conversations, in the order of their first frames."""
+
+
+def known_captures() -> dict[Path, Known]:
+    """Return what the scripts know of each capture they make."""
+    office: Known = {}
+    for visit in sorted(make_pcaps.office(), key=lambda visit: visit.time_ns):
+        office.setdefault(visit.device.address, []).append(visit.told)
+    found = {PCAPS / "office.pcapng": office}
+    for name, paid in make_program_pcaps.captures().items():
+        programs = found[PCAPS / f"{name}.pcap"] = {}
+        for one in paid:
+            programs.setdefault(one.client, []).append(one.told)
+    return found
 
 
 def tshark(*arguments: str) -> str:
@@ -111,7 +134,7 @@ def rows(path: Path) -> list[Row]:
     ]
 
 
-def events(path: Path) -> list[Event]:
+def events(path: Path, known: Known) -> list[Event]:
     """Return the expected events, in the order of their frames."""
     suite_names = names("tls.handshake.ciphersuite")
     alert_names = names("tls.alert_message.desc")
@@ -119,7 +142,7 @@ def events(path: Path) -> list[Event]:
     for row in rows(path):
         conversations.setdefault(row["stream"][0], []).append(row)
 
-    visits = {(visit.device.address, visit.client_port): visit for visit in make_pcaps.office()}
+    left = {client: list(all_told) for client, all_told in known.items()}
     found = []
     for conversation in conversations.values():
         hellos = [row for row in conversation if "1" in row["kind"]]
@@ -129,15 +152,18 @@ def events(path: Path) -> list[Event]:
         retried = bool(answers) and RETRY_RANDOM in answers[0]["random"]
         if len(hellos) != 1 + retried:
             raise SystemExit(f"frame {hello['frame'][0]}: {len(hellos)} hellos in one conversation")
-        visit = visits.pop((source(hello), int(hello["port"][0])))
+        if not left.get(source(hello)):
+            raise SystemExit(f"frame {hello['frame'][0]}: a hello nobody knows of")
+        told = left[source(hello)].pop(0)
         event = offered(hello, suite_names)
+        upgraded(event, conversation)
         agreed(event, answers[retried:], suite_names)
         alerted(event, conversation, source(hello), alert_names)
         seen(event, conversation, source(hello))
-        known(event, visit.told)
+        add_known(event, told)
         found.append(event)
-    if visits:
-        raise SystemExit(f"no hello of {sorted(visits)}")
+    if any(left.values()):
+        raise SystemExit(f"{path.name}: no hello of {[client for client in left if left[client]]}")
     return sorted(found, key=lambda event: int(event["hellowatch"]["frame"]))
 
 
@@ -181,6 +207,16 @@ def offered(hello: Row, suite_names: dict[int, str]) -> Event:
     }
 
 
+def upgraded(event: Event, conversation: list[Row]) -> None:
+    """Add the protocol that was spoken in clear before an upgrade."""
+    asked = [
+        name
+        for name, command in UPGRADES.items()
+        if any(command in map(str.upper, row[name]) for row in conversation)
+    ]
+    event["hellowatch"]["starttls"] = asked[0] if asked else None
+
+
 def agreed(event: Event, answers: list[Row], suite_names: dict[int, str]) -> None:
     """Add what the ServerHello chose; without one the keys must be absent."""
     tls = event["tls"]
@@ -221,12 +257,17 @@ def seen(event: Event, conversation: list[Row], client: str) -> None:
     }
 
 
-def known(event: Event, told: make_pcaps.Told) -> None:
+def add_known(event: Event, told: make_pcaps.Told) -> None:
     """Add what the script knows; what both say must agree."""
     part = event["hellowatch"]
     if part["max_offered"] != told["max_offered"]:
         raise SystemExit(f"frame {part['frame']}: tshark reads {part['max_offered']}")
+    sender = part["alert"] and part["alert"]["sender"]
+    if told["outcome"] == "alert" and told["ended_by"] != sender:
+        raise SystemExit(f"frame {part['frame']}: tshark reads an alert of {sender}")
     part |= told
+    if told["outcome"] != "alert":
+        part["alert"] = None  # one that comes too late decides nothing
     if told["outcome"] == "established":
         event["tls"]["established"] = True
 
@@ -249,13 +290,13 @@ def add_ja4(path: Path, found: list[Event]) -> bool:
         return False
     from scapy.layers.inet import IP, TCP
     from scapy.packet import Raw
-    from scapy.utils import PcapNgReader
+    from scapy.utils import PcapReader
 
     # ja4plus joins no hello whose first segment is a bare record header, so each hello is
     # handed to it in one packet of its own.
     by_frame = {event["hellowatch"]["frame"]: event["hellowatch"] for event in found}
     streams: dict[tuple[int, int], dict[int, bytes]] = {}
-    with PcapNgReader(str(path)) as reader:
+    with PcapReader(str(path)) as reader:
         for number, packet in enumerate(reader, 1):
             if TCP not in packet:
                 continue
@@ -269,6 +310,7 @@ def add_ja4(path: Path, found: list[Event]) -> bool:
             part["ja4"] = None
             if part["hello_format"] == "tls":
                 octets = b"".join(stream[seq] for seq in sorted(stream))
+                octets = octets[octets.index(b"\x16\x03") :]  # after an upgrade's commands
                 whole = IP() / TCP(sport=segment.sport, dport=segment.dport) / Raw(octets)
                 part["ja4"] = JA4Fingerprinter().process_packet(whole)
                 if part["ja4"] is None:
@@ -278,24 +320,39 @@ def add_ja4(path: Path, found: list[Event]) -> bool:
 
 def main() -> int:
     """Write the expected events, or compare them."""
-    parser = argparse.ArgumentParser(description="Write pcaps/office.expected.ndjson")
+    parser = argparse.ArgumentParser(description="Write pcaps/NAME.expected.ndjson")
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 if they differ")
-    check = parser.parse_args().check
+    parser.add_argument("names", metavar="NAME", nargs="*", help="some captures only")
+    asked = parser.parse_args()
 
-    found = events(CAPTURE)
-    whole = add_ja4(CAPTURE, found)
+    captures = known_captures()
+    names_known = {path.stem for path in captures}
+    if unknown := set(asked.names) - names_known:
+        parser.error(f"no capture {', '.join(sorted(unknown))}; there are {names_known}")
+    differing = 0
+    for path, known in captures.items():
+        if not asked.names or path.stem in asked.names:
+            differing += settle(path, events(path, known), check=asked.check)
+    return int(differing > 0)
+
+
+def settle(path: Path, found: list[Event], *, check: bool) -> bool:
+    """Write a capture's events, or tell whether the committed ones are others."""
+    whole = add_ja4(path, found)
+    file = path.with_name(f"{path.stem}.expected.ndjson")
     if check:
-        committed = [json.loads(line) for line in EXPECTED.read_text().splitlines()]
+        committed = [json.loads(line) for line in file.read_text().splitlines()]
         if not whole:
             for event in committed:
                 event["hellowatch"].pop("ja4", None)
-        print("the same" if committed == found else "the committed events are others")
-        return int(committed != found)
+        others = committed != found
+        print(f"{file.name}: {'the committed events are others' if others else 'the same'}")
+        return others
     if not whole:
         raise SystemExit("ja4plus is not installed")
-    EXPECTED.write_text("".join(json.dumps(event) + "\n" for event in found))
-    print(f"written: {len(found)} events", file=sys.stderr)
-    return 0
+    file.write_text("".join(json.dumps(event) + "\n" for event in found))
+    print(f"{file.name}: {len(found)} events", file=sys.stderr)
+    return False
 
 
 if __name__ == "__main__":
