@@ -53,6 +53,7 @@ fix: $(EQUIPPED) ## mend what ruff can mend
 
 pcaps: debian $(EQUIPPED) ## play the captures in pcaps/ anew, and write what they hold
 	@PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_pcaps.py
+	PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_program_pcaps.py || echo 'Those of programs stay as they are.'
 	$(MAKE) golden
 
 golden: debian $(EQUIPPED) ## write what pcaps/ holds, as tshark reads it

@@ -3,7 +3,7 @@
 # apt-get. Anywhere else prints the one command to run, and fails.
 #
 # A daemon that comes with a package (Debian's prometheus starts one) is neither started
-# nor enabled: the tests start their own, on ports of their own.
+# nor enabled: tests and tools start their own, on ports of their own.
 set -eu
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -24,6 +24,8 @@ echo "Installing Debian packages: $*"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq --no-install-recommends "$@" >/dev/null
-case " $* " in
-*" prometheus "*) update-rc.d prometheus disable ;; # for systemd too
-esac
+for daemon in prometheus dovecot postfix; do
+    case " $*" in
+    *" $daemon"*) update-rc.d $daemon disable ;; # for systemd too
+    esac
+done

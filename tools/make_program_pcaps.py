@@ -384,6 +384,8 @@ service imap-login {{
   }}
 }}
 service pop3-login {{
+  # Else each connection has a process of its own, which takes no other's tickets.
+  service_count = 0
   inet_listener pop3s {{
     port = 995
     ssl = yes
