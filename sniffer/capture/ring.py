@@ -60,8 +60,13 @@ STATUS_USER = 1
 FRAME_BYTES = 2048
 """What the kernel is told of frames; a TPACKET_V3 block packs them as they come."""
 SECOND_NS = 1_000_000_000
-LOOK_NS = 900_000_000
-"""How often the interface is looked at: with each read of a second, and no later."""
+LOOK_NS = 400_000_000
+"""The interface is looked at when a wait begins this long after the last look, or ends.
+
+Two looks are thus no further apart than this and a wait of a second: with the time to bind
+and the age of a block, a new interface is captured within 2 s. An idle ring does not wake
+up for it.
+"""
 
 
 class RingCounters(Struct, frozen=True, kw_only=True):
