@@ -5,7 +5,7 @@ cdef int NOTHING, READ, MOST_TUNNELS, TUNNEL_FIELDS
 @cython.final
 cdef class Frame:
     cdef public Py_ssize_t at, end, missing, mac, source, destination
-    cdef public int next, undecoded, vlan, ip_version, hop_limit, source_port, destination_port
+    cdef public int next, undecoded, ethertype, vlan, ip_version, hop_limit, source_port, destination_port
     cdef public int protocol, fragment_offset, fragment_more
     cdef public int flags, tunnel_type, tunnel_count
     cdef public long long tunnel_id

@@ -18,6 +18,7 @@ class Frame:
         "destination",
         "destination_port",
         "end",
+        "ethertype",
         "flags",
         "fragment_more",
         "fragment_offset",
@@ -48,6 +49,8 @@ class Frame:
     """What follows at ``at``: a number of ``parsers.layers``."""
     undecoded: int
     """Why decoding stopped early, a number of ``parsers.layers``; READ: it did not."""
+    ethertype: int
+    """The EtherType at which decoding ended because it is not read; 0: it did not."""
     mac: int
     """Offset of the source address of the innermost Ethernet header."""
     vlan: int
@@ -92,6 +95,7 @@ class Frame:
         self.missing = 0
         self.next = following
         self.undecoded = READ
+        self.ethertype = 0
         self.mac = -1
         self.vlan = vlan
         self.ip_version = 0

@@ -204,6 +204,7 @@ def _protocol(wire: memoryview, frame: Frame, kind: int, after: int) -> int:
         frame.undecoded = ENCRYPTED
         return NO_MATCH
     else:
+        frame.ethertype = kind
         frame.next = OTHER
     return FOUND
 

@@ -124,6 +124,7 @@ def _gre(wire: memoryview, frame: Frame) -> int:
     if kind == 0x880B and version == 1:
         # PPTP: the key is payload length and call id.
         return _carries(frame, TUNNEL_GRE, tunnel_id & 0xFFFF, size, PPP)
+    frame.ethertype = kind
     frame.next = OTHER
     return FOUND
 
@@ -178,6 +179,7 @@ def _udp(wire: memoryview, frame: Frame) -> int:
                 return _carries(frame, TUNNEL_GENEVE, vni, size, ETHERNET)
             if have >= size and (kind == 0x0800 or kind == 0x86DD):
                 return _carries(frame, TUNNEL_GENEVE, vni, size, IP)
+            frame.ethertype = kind
     elif port == PORT_GTP_U:
         return _gtp_u(wire, frame, at + 8)
     elif port == PORT_TZSP:

@@ -92,6 +92,7 @@ class Pipeline:
             hellos=counted.hellos,
             frames_truncated=counted.frames_truncated,
             undecoded=counted.undecoded,
+            ethertypes=counted.ethertypes,
             incomplete=counted.incomplete,
             evicted=counted.evicted,
             unseen_bytes=counted.unseen_bytes,

@@ -163,6 +163,7 @@ def coverage_json(snapshot: Snapshot, coverage: Coverage) -> Json:
         "dropped_frames": coverage.frames_dropped,
         "truncated_frames": coverage.frames_truncated,
         "undecoded_frames": dict(sorted(coverage.undecoded.items())),
+        "other_ethertypes": dict(sorted(coverage.ethertypes.items())),
         "hellos": coverage.hellos,
         "incomplete_hellos": dict(sorted(coverage.incomplete.items())),
         "evicted": dict(sorted(coverage.evicted.items())),

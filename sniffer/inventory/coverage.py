@@ -1,8 +1,11 @@
 """How far the picture can be trusted: what was seen, and everything that was lost."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec import Struct, field
+
+from parsers.ethertypes import NO_IP
 
 SHARE = 0.01
 """Losing more than this part of frames, octets or conversations makes a capture unfit: one
@@ -10,6 +13,23 @@ device in a hundred could then be missed for no fault of its own (reliability.md
 
 HELLO_SHARE = 0.1
 """The part of hellos that may be cut. A cut one is still counted, and often still told."""
+
+HARMLESS_TYPES = frozenset(f"0x{number:04x}" for number in NO_IP)
+
+
+class Doubt(StrEnum):
+    """What makes a capture unfit to tell that a client is not there."""
+
+    NOTHING = "nothing-seen"
+    LINK_TYPE = "link-type"
+    NO_MAIL = "no-mail"
+    NO_CLIENT_SIDE = "no-client-side"
+    DROPPED = "dropped"
+    UNREAD = "unread"
+    ETHERTYPES = "unknown-ethertypes"
+    CUT_HELLOS = "cut-hellos"
+    UNSEEN = "unseen"
+    NO_ROOM = "no-room"
 
 
 class Coverage(Struct, kw_only=True):
@@ -31,6 +51,9 @@ class Coverage(Struct, kw_only=True):
     """Frames the snap length cut."""
     undecoded: dict[str, int] = field(default_factory=dict)
     """Frames that could not be read down to what they carry, by reason."""
+    ethertypes: dict[str, int] = field(default_factory=dict)
+    """Frames that ended at an EtherType nobody here reads, by its number; the first 64
+    numbers apart, the rest under ``other``."""
     incomplete: dict[str, int] = field(default_factory=dict)
     """Hellos that were not seen to their end, by reason."""
     evicted: dict[str, int] = field(default_factory=dict)
@@ -80,39 +103,55 @@ class Coverage(Struct, kw_only=True):
         """Tell whether "no old client was seen" may be said of this, and why (not)."""
         doubts = self.doubts()
         if doubts:
-            return Fitness(False, "; ".join(doubts) + ".")
+            return Fitness(False, "; ".join(doubts.values()) + ".")
         return Fitness(True, "Nothing was found that would hide a client.")
 
-    def doubts(self) -> list[str]:
+    @property
+    def unknown_types(self) -> dict[str, int]:
+        """Of the EtherTypes nobody here reads, those that may well carry a client's packets."""
+        return {
+            number: count
+            for number, count in sorted(self.ethertypes.items())
+            if number not in HARMLESS_TYPES
+        }
+
+    def doubts(self) -> dict[Doubt, str]:
         """Return what makes the capture unfit to tell, one clause each, the plainest first."""
         if not self.frames:
-            return ["No frame was seen"]
+            return {Doubt.NOTHING: "No frame was seen"}
         undecoded = dict(self.undecoded)
         foreign = undecoded.pop("link_type", 0)
         unread = sum(undecoded.values())
+        unknown = sum(self.unknown_types.values())
         cut = sum(self.incomplete.values())
         arrived = self.frames + self.frames_dropped
         let_go = sum(self.evicted.values())
-        doubts = []
+        doubts = {}
         if foreign:
-            doubts.append(f"{_count(foreign, 'frame')} of a link type that is not read")
+            doubts[Doubt.LINK_TYPE] = f"{_count(foreign, 'frame')} of a link type that is not read"
         if not self.flows:
-            doubts.append("No conversation on the watched ports was seen")
+            doubts[Doubt.NO_MAIL] = "No conversation on the watched ports was seen"
         elif self.one_sided_flows == self.flows and not self.hellos:
-            doubts.append("Only one direction of every conversation was seen, and no hello in it")
+            doubts[Doubt.NO_CLIENT_SIDE] = (
+                "Only one direction of every conversation was seen, and no hello in it"
+            )
         if self.frames_dropped > SHARE * arrived:
-            doubts.append(f"{_share(self.frames_dropped, arrived)} of the frames were dropped")
+            share = _share(self.frames_dropped, arrived)
+            doubts[Doubt.DROPPED] = f"{share} of the frames were dropped"
         if unread > SHARE * self.frames:
-            why = ", ".join(f"{reason} {count}" for reason, count in sorted(undecoded.items()))
-            doubts.append(f"{_share(unread, self.frames)} of the frames could not be read ({why})")
+            share, why = _share(unread, self.frames), _listed(undecoded)
+            doubts[Doubt.UNREAD] = f"{share} of the frames could not be read ({why})"
+        if unknown > SHARE * self.frames:
+            share, which = _share(unknown, self.frames), _listed(self.unknown_types)
+            doubts[Doubt.ETHERTYPES] = f"{share} of the frames are of unknown types ({which})"
         if cut > HELLO_SHARE * self.hellos:
-            doubts.append(f"{cut} of {_count(self.hellos, 'hello')} were cut")
+            doubts[Doubt.CUT_HELLOS] = f"{cut} of {_count(self.hellos, 'hello')} were cut"
         if self.unseen_bytes > SHARE * (self.bytes + self.unseen_bytes):
-            of = self.bytes + self.unseen_bytes
-            doubts.append(f"{_share(self.unseen_bytes, of)} of the octets were sent but never seen")
+            share = _share(self.unseen_bytes, self.bytes + self.unseen_bytes)
+            doubts[Doubt.UNSEEN] = f"{share} of the octets were sent but never seen"
         if let_go > SHARE * self.flows:
-            what = ", ".join(f"{name} {count}" for name, count in sorted(self.evicted.items()))
-            doubts.append(f"Not all could be followed for want of room ({what})")
+            what = _listed(self.evicted)
+            doubts[Doubt.NO_ROOM] = f"Not all could be followed for want of room ({what})"
         return doubts
 
 
@@ -123,7 +162,7 @@ class Fitness(NamedTuple):
     why: str
 
 
-_BY_REASON = ("undecoded", "incomplete", "evicted")
+_BY_REASON = ("undecoded", "ethertypes", "incomplete", "evicted")
 _COUNTERS = (
     "frames",
     "frames_dropped",
@@ -143,3 +182,7 @@ def _count(number: int, noun: str) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %"
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))

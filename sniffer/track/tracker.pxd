@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from parsers cimport decode
 from parsers.batch cimport Batch
+from parsers.counts cimport Counts
 from parsers.frame cimport Frame
 from parsers.tls cimport client_hello, server_hello, sslv2
 from parsers.tls cimport alert as tls_alert
@@ -48,6 +49,7 @@ cdef class Tracker:
     cdef readonly long long one_sided, hellos, unseen_bytes, evicted_flows, evicted_buffers
     cdef readonly long long evicted_attempts, internal
     cdef long long[:] undecoded, incomplete
+    cdef Counts ethertypes
     cdef object fragments
     cdef Batch whole
 

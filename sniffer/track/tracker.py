@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from parsers import decode, starttls
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
+from parsers.counts import Counts
 from parsers.frame import Frame
 from parsers.layers import (
     FRAGMENTED,
@@ -180,6 +181,8 @@ class Counters(Struct, kw_only=True):
     frames_backwards: int
     """Frames older than one before them; their time is told, but nothing waits for it."""
     undecoded: dict[str, int]
+    ethertypes: dict[str, int]
+    """Frames that ended at an EtherType nobody here reads, by its number."""
     flows: int
     flows_open: int
     one_sided_flows: int
@@ -265,6 +268,7 @@ class Tracker:
         self.internal = 0
         self.internal_errors: list[str] = []
         self.undecoded = memoryview(array("q", bytes(8 * len(UNDECODED_REASONS))))
+        self.ethertypes = Counts()
         self.incomplete = memoryview(array("q", bytes(8 * len(INCOMPLETE_REASONS))))
 
     # -- what others call ------------------------------------------------------------------
@@ -333,6 +337,9 @@ class Tracker:
             undecoded["fragment"] = undecoded.get("fragment", 0) + lost
         if self.internal:
             undecoded["internal"] = self.internal
+        ethertypes = {f"0x{number:04x}": count for number, count in self.ethertypes.told().items()}
+        if self.ethertypes.rest:
+            ethertypes["other"] = self.ethertypes.rest
         evicted = {
             "flow": self.evicted_flows,
             "buffer": self.evicted_buffers,
@@ -344,6 +351,7 @@ class Tracker:
             frames_truncated=self.truncated,
             frames_backwards=self.backwards,
             undecoded=undecoded,
+            ethertypes=ethertypes,
             flows=self.flow_count,
             flows_open=self.open_flows,
             one_sided_flows=self.one_sided,
@@ -390,6 +398,8 @@ class Tracker:
                     return index
                 if frame.undecoded:
                     self.undecoded[frame.undecoded] += 1
+                elif frame.ethertype:
+                    self.ethertypes.add(frame.ethertype)
                 continue
             if self._matters(batch.wire, frame, flows):
                 return index

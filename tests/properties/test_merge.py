@@ -149,6 +149,7 @@ COVERAGES = st.builds(
     hellos=st.integers(0, 9),
     frames_truncated=st.integers(0, 9),
     undecoded=COUNTS,
+    ethertypes=COUNTS,
     incomplete=COUNTS,
     evicted=COUNTS,
     unseen_bytes=st.integers(0, 9),

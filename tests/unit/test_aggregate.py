@@ -637,6 +637,18 @@ def test_onset(observed, day, onset_day):
             id="more unread",
         ),
         pytest.param(
+            msgspec.structs.replace(FIT, ethertypes={"0x0806": 900, "0x88b5": 6, "other": 5}),
+            False,
+            "1.1 % of the frames are of unknown types (0x88b5 6, other 5).",
+            id="unknown types",
+        ),
+        pytest.param(
+            msgspec.structs.replace(FIT, ethertypes={"0x0806": 900, "0x88b5": 10}),
+            True,
+            None,
+            id="ARP, and 1 % of an unknown type",
+        ),
+        pytest.param(
             msgspec.structs.replace(FIT, one_sided_flows=10, hellos=0),
             False,
             "Only one direction of every conversation was seen, and no hello in it.",

@@ -522,6 +522,36 @@ def test_one_sided_flows_are_counted_once_and_never_less():
     assert counts == [0, 0, 1, 1, 1, 1]
 
 
+def test_types_that_are_not_read_are_counted_by_number():
+    talk = opened().client(OLD)
+    frames = talk.frames()
+    time_ns = frames[-1][0]
+    packet = frames[-1][1][14:]
+    gre = b"\0\0\x12\x34" + packet
+    in_gre = craft.ethernet(craft.ipv4("192.0.2.1", "192.0.2.2", gre, protocol=47))
+    in_geneve = craft.udp("192.0.2.1", "192.0.2.2", 6081, 6081, bytes.fromhex("0000abcd 00000100"))
+    others = [
+        craft.ethernet(b"\0" * 46, kind=0x88B5),
+        craft.ethernet(b"\0" * 46, kind=0x88B5, vlans=(12,)),
+        craft.ethernet(craft.arp_request("10.0.0.1", craft.CLIENT_MAC, "10.0.0.2"), kind=craft.ARP),
+        in_gre,
+        craft.ethernet(craft.ipv4("192.0.2.1", "192.0.2.2", in_geneve, protocol=17)),
+    ]
+    counters = track(frames + [(time_ns, octets) for octets in others]).counters
+    assert counters.ethertypes == {"0x88b5": 2, "0x0806": 1, "0x1234": 1, "0xabcd": 1}
+    assert counters.undecoded == {}
+    assert counters.hellos == 1
+
+
+def test_beyond_64_types_the_rest_is_summed():
+    types = [number for number in range(0x9400, 0x9400 + 70) for _ in range(2)]
+    counted = track([(0, craft.ethernet(b"\0" * 46, kind=number)) for number in types]).counters
+    assert len(counted.ethertypes) == 65
+    assert counted.ethertypes["0x9400"] == 2
+    assert counted.ethertypes["other"] == 12
+    assert sum(counted.ethertypes.values()) == len(types)
+
+
 def test_counters_of_a_plain_capture():
     talk = opened().client(OLD).server(REFUSED)
     frames = talk.frames()
