@@ -9,48 +9,24 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sniffer.capture.ring import open_socket
 from sniffer.cli.options import exit_code, installed_version
 from sniffer.cli.output import Outputs
-from sniffer.config import (
-    CaptureSettings,
-    DaemonSettings,
-    InventorySettings,
-    MetricsSettings,
-    Ports,
-    TrackSettings,
-)
+from sniffer.cli.wanted import Wanted
+from sniffer.config import DaemonSettings, InventorySettings, TrackSettings
 from sniffer.daemon.launcher import Launcher, Tally
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from sniffer.daemon.control import Control
     from sniffer.daemon.reader import Reader
 
 
-class Live(NamedTuple):
-    """What the command line says about a daemon on interfaces."""
-
-    interfaces: Sequence[str]
-    ports: Ports
-    profile: str | None
-    metrics: MetricsSettings
-    capture: CaptureSettings
-    form: str | None
-    outputs: tuple[str, ...]
-    events: int | None
-    fail_on: tuple[str, ...]
-    zone: "tzinfo"
-    color: str
-
-
-def watch(live: Live, announce: Callable[[str], None], seconds: float | None) -> int:
+def watch(interfaces: Sequence[str], wanted: Wanted, begun: Callable[[str], None]) -> int:
     """Capture until told to end, or for so long; return the exit code.
 
-    ``announce`` is called with the address of the metrics page when all are at work. Raises
+    ``begun`` is called with the address of the metrics page when all are at work. Raises
     CaptureError, ConfigError, ChildError, and BrokenPipeError.
     """
     with ExitStack() as stack:
@@ -59,22 +35,22 @@ def watch(live: Live, announce: Callable[[str], None], seconds: float | None) ->
         def work(interface: str, descriptor: int, control: "Control", tally: Tally) -> int:
             from sniffer.daemon.worker import work_with
 
-            work = work_with(live.capture, TrackSettings(), settings, live.ports)
+            work = work_with(wanted.capture, TrackSettings(), settings, wanted.ports)
             return work(interface, descriptor, control, tally)
 
         def serve(control: "Control", interfaces: Sequence[str]) -> int:
-            return _serve(live, outputs[0], control, interfaces)
+            return _serve(wanted, outputs[0], control, interfaces)
 
         settings = DaemonSettings()
-        names = list(dict.fromkeys(live.interfaces))
-        launcher = Launcher(names, open_socket, work, serve, announce, settings.spare_sockets)
+        names = list(dict.fromkeys(interfaces))
+        launcher = Launcher(names, open_socket, work, serve, begun, settings.spare_sockets)
         # Once, by whoever may still open them: every server goes on in the same files.
-        outputs.append(Outputs(stack, live.form, live.outputs, []))
+        outputs.append(Outputs(stack, wanted.form, wanted.outputs, []))
         outputs[0].flush()  # or each process would write what is still in a buffer
-        return launcher.run(seconds)
+        return launcher.run(wanted.seconds)
 
 
-def _serve(live: Live, outputs: Outputs, control: "Control", interfaces: Sequence[str]) -> int:
+def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Sequence[str]) -> int:
     """Do the server's part, in its own process."""
     import parsers
     from sniffer.analysis import Input
@@ -87,9 +63,9 @@ def _serve(live: Live, outputs: Outputs, control: "Control", interfaces: Sequenc
     from sniffer.pipeline import Limit
 
     profiles = load_profiles()
-    forced = None if live.profile is None else find_profile(live.profile, profiles)
+    forced = None if wanted.profile is None else find_profile(wanted.profile, profiles)
     build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
-    server = Server(live.metrics, InventorySettings(), live.ports, profiles, build)
+    server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build)
 
     def ready() -> None:
         server.is_ready = True
@@ -97,14 +73,14 @@ def _serve(live: Live, outputs: Outputs, control: "Control", interfaces: Sequenc
     reader = Reader(
         control,
         interfaces,
-        Judge(live.ports, profiles, forced),
+        Judge(wanted.ports, profiles, forced),
         server.aggregate,
         server.lock,
         (outputs.write,),
         flush=outputs.flush,
         report=_report,
         ready=ready,
-        limit=None if live.events is None else Limit(live.events),
+        limit=None if wanted.events is None else Limit(wanted.events),
     )
     for place, interface in enumerate(interfaces):
         server.watch(interface, partial(reader.gauges, place))
@@ -117,9 +93,9 @@ def _serve(live: Live, outputs: Outputs, control: "Control", interfaces: Sequenc
         for interface, account in zip(interfaces, reader.accounts, strict=True)
     ]
     told = summary(inputs, snapshot, reader.coverage(), profiles)
-    outputs.finish(told, live.zone, live.color)
+    outputs.finish(told, wanted.zone, wanted.color)
     server.close()
-    return exit_code(["ok"], told["totals"], live.fail_on)
+    return exit_code(["ok"], told["totals"], wanted.fail_on)
 
 
 def _report(reader: "Reader") -> None:

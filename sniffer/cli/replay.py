@@ -1,0 +1,130 @@
+"""``hellowatch run --replay``: a capture file through the daemon's pipeline, in one process."""
+
+import os
+import signal
+import sys
+from contextlib import ExitStack, suppress
+from types import FrameType
+
+import parsers
+from sniffer.analysis import input_read, log_mistakes
+from sniffer.capture.files import STANDARD_INPUT, CaptureFile
+from sniffer.cli.options import exit_code, installed_version
+from sniffer.cli.output import Outputs
+from sniffer.cli.stop import Stop, Stopped
+from sniffer.cli.wanted import Wanted
+from sniffer.config import InventorySettings, TrackSettings
+from sniffer.daemon.server import Gauges, Server
+from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK
+from sniffer.export.metrics import Build
+from sniffer.export.summary import summary
+from sniffer.judge.profile import find_profile, load_profiles
+from sniffer.judge.verdict import Judge
+from sniffer.log import one_line
+from sniffer.pipeline import Enough, Limit, Pipeline
+from sniffer.track.tracker import Tracker
+
+
+def replay(path: str, wanted: Wanted) -> int:
+    """Count a capture, serve the figures until told to end, and return the exit code.
+
+    Raises InputError, ConfigError, and BrokenPipeError.
+    """
+    profiles = load_profiles()
+    forced = None if wanted.profile is None else find_profile(wanted.profile, profiles)
+    duration = wanted.seconds
+
+    stop = Stop(signal.SIGINT, signal.SIGTERM)
+    with ExitStack() as stack:
+        stack.callback(stop.remove)
+        stop.install()
+        source: CaptureFile | None = None
+        try:
+            with stop:
+                # A pipe may keep us waiting for its first octets: the page is up before.
+                if path != STANDARD_INPUT:
+                    source = CaptureFile(path)
+                    stack.callback(source.close)
+                sinks = Outputs(stack, wanted.form, wanted.outputs, [path])
+        except Stopped:
+            return _ended_by(stop)
+        build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
+        server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build)
+        pipeline = Pipeline(
+            Tracker(TrackSettings(), wanted.ports, os.urandom(16), ordered=False, path=path),
+            Judge(wanted.ports, profiles, forced),
+            server.aggregate,
+            (sinks.write,),
+            lock=server.lock,
+            waiting=stop,
+            limit=None if wanted.events is None else Limit(wanted.events),
+        )
+        name = os.path.basename(path) if path != "-" else "stdin"
+        server.watch(name, lambda: _gauges(pipeline))
+        address = server.start()
+        stack.callback(server.close)
+        _report_on_request(stack, name, pipeline)
+        wanted.announce("metrics at", f"{address}/metrics")
+
+        try:
+            if source is None:
+                with stop:
+                    source = CaptureFile(path)
+        except Stopped:
+            return _ended_by(stop)
+        is_over = True
+        try:
+            pipeline.run(source, sinks.flush)
+        except Enough:
+            duration = 0
+        except Stopped:
+            is_over = False
+        server.is_ready = True
+        log_mistakes(pipeline.tracker)
+        read = input_read(source, pipeline.tracker.frames, is_over)
+        with server.lock:
+            snapshot = server.aggregate.snapshot()
+        told = summary([read.told()], snapshot, pipeline.coverage(), profiles)
+        sinks.finish(told, wanted.zone, wanted.color)
+        try:
+            if duration is None:
+                wanted.announce("replayed; until Ctrl-C the metrics stay at", f"{address}/metrics")
+            if duration != 0:
+                stop.sleep(duration)
+        except Stopped:
+            pass
+    # That a signal ended the reading is no fault of the input.
+    state = "ok" if source.problem is None else "partial"
+    return _ended_by(stop) or exit_code([state], told["totals"], wanted.fail_on)
+
+
+def _ended_by(stop: Stop) -> int:
+    return EXIT_INTERRUPTED if stop.by == signal.SIGINT else EXIT_OK
+
+
+def _gauges(pipeline: Pipeline) -> Gauges:
+    counted = pipeline.tracker.counters()
+    return Gauges(
+        coverage=pipeline.coverage(),
+        is_up=True,
+        flows=counted.flows_open,
+        reassembly_bytes=counted.reassembly_bytes,
+    )
+
+
+def _report_on_request(stack: ExitStack, name: str, pipeline: Pipeline) -> None:
+    """Answer SIGUSR1 with what was seen and lost, as tcpdump does at its end."""
+
+    def report(_number: int, _frame: FrameType | None) -> None:
+        seen = pipeline.coverage()
+        lost = {**seen.undecoded, **seen.incomplete, **seen.evicted}
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(lost.items()))
+        line = (
+            f"hellowatch: {one_line(name)}: {seen.frames} frames, {seen.frames_dropped} dropped, "
+            f"{seen.frames_truncated} cut, {seen.hellos} hellos; lost: {reasons or 'nothing'}\n"
+        )
+        # Past Python's stream: the signal may have come while that was being written to.
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), line.encode())
+
+    stack.callback(signal.signal, signal.SIGUSR1, signal.signal(signal.SIGUSR1, report))
