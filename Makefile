@@ -56,8 +56,9 @@ pcaps: debian $(EQUIPPED) ## play the captures in pcaps/ anew, and write what th
 	PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_program_pcaps.py || echo 'Those of programs stay as they are.'
 	$(MAKE) golden
 
-golden: debian $(EQUIPPED) ## write what pcaps/ holds, as tshark reads it
+golden: debian $(EQUIPPED) ## write what pcaps/ and the kinds of case hold, as tshark reads it
 	@PYTHONPATH='$(CURDIR)' $(BIN)/python tools/expect_with_tshark.py
+	PYTHONPATH='$(CURDIR)' $(BIN)/python tools/expect_kinds.py
 
 fuzz: ## (later) long fuzzing of the parsers
 bench: ## (later) speed, beside other programs

@@ -52,8 +52,8 @@ def differences(expected: Sequence[Event], found: Sequence[Event]) -> list[str]:
 
 
 def _differences(expected: Any, found: Any, where: str) -> Iterator[str]:
-    if isinstance(expected, dict) and isinstance(found, dict):
+    if isinstance(expected, dict) and (found is None or isinstance(found, dict)):
         for key, value in expected.items():
-            yield from _differences(value, found.get(key), f"{where} {key}")
+            yield from _differences(value, (found or {}).get(key), f"{where} {key}")
     elif expected != found:
         yield f"{where}: expected {expected}, found {found}"

@@ -117,10 +117,12 @@ def names(field: str) -> dict[int, str]:
     return table
 
 
-def rows(path: Path) -> list[Row]:
-    """Return tshark's fields of all TCP frames of the mail ports."""
-    ports = " || ".join(f"tcp.port == {port}" for port in SERVICES)
-    asked = ["-r", str(path), "--enable-protocol", "communityid", "-Y", ports]
+MAIL_PORTS = " || ".join(f"tcp.port == {port}" for port in SERVICES)
+
+
+def rows(path: Path, wanted: str = MAIL_PORTS) -> list[Row]:
+    """Return tshark's fields of the frames a display filter wants: all TCP of the mail ports."""
+    asked = ["-r", str(path), "--enable-protocol", "communityid", "-Y", wanted]
     asked += ["-T", "fields", "-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=;"]
     for field in FIELDS.values():
         asked += ["-e", field]
@@ -170,25 +172,32 @@ def events(path: Path, known: Known) -> list[Event]:
 def offered(hello: Row, suite_names: dict[int, str]) -> Event:
     """Return the part of an event that the hello and its frame tell."""
     sslv2 = bool(hello["specs"])
-    port = int(hello["to_port"][0])
+    port = int(hello["to_port"][-1])
     suites = [int(suite, 0) for suite in hello["suites"]]
     client: Event = {
         "server_name": hello["name"][0] if hello["name"] else None,
         "ja3": hello["ja3"][0] if hello["ja3"] else None,
     }
     if not sslv2:  # SSL 2.0's own specs have no IANA name, so that list is not compared
-        client["supported_ciphers"] = [suite_names[suite] for suite in suites]
-    versions = [int(version, 0) for version in hello["supported"]]
+        client["supported_ciphers"] = [
+            suite_names.get(suite, f"0x{suite:04x}") for suite in suites if not is_grease(suite)
+        ]
+    listed = (int(version, 0) for version in hello["supported"])
+    versions = [version for version in listed if not is_grease(version)]
     legacy = int(hello["version"][0], 0)
-    highest = max(versions) if versions else min(legacy, 0x0303)
+    highest = max(map(final, versions)) if versions else min(legacy, 0x0303)
     seconds, fraction = hello["time"][0].split(".")
     moment = datetime.fromtimestamp(int(seconds), tz=UTC)
-    network: Event = {"protocol": SERVICES[port], "community_id": hello["community_id"][0]}
+    network: Event = {"protocol": SERVICES[port], "community_id": hello["community_id"][-1]}
     network["vlan"] = {"id": hello["vlan"][-1]} if hello["vlan"] else None
     return {
         "@timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction[:6]}Z",
-        "source": {"ip": source(hello), "port": int(hello["port"][0]), "mac": hello["mac"][0]},
-        "destination": {"ip": (hello["to_ip"] or hello["to_ipv6"])[0], "port": port},
+        "source": {
+            "ip": source(hello),
+            "port": int(hello["port"][-1]),
+            "mac": hello["mac"][-1] if hello["mac"] else None,
+        },
+        "destination": {"ip": (hello["to_ipv6"] or hello["to_ip"])[-1], "port": port},
         "network": network,
         "tls": {"client": client},
         "hellowatch": {
@@ -205,6 +214,16 @@ def offered(hello: Row, suite_names: dict[int, str]) -> Event:
             "frame": int(hello["frame"][0]),
         },
     }
+
+
+def is_grease(number: int) -> bool:
+    """Tell one of RFC 8701's sixteen values that mean nothing."""
+    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+
+
+def final(version: int) -> int:
+    """Return the version that a draft of TLS 1.3 became."""
+    return 0x0304 if version >> 8 == 0x7F else version
 
 
 def upgraded(event: Event, conversation: list[Row]) -> None:
@@ -273,8 +292,8 @@ def add_known(event: Event, told: make_pcaps.Told) -> None:
 
 
 def source(row: Row) -> str:
-    """Return the sender's address."""
-    return (row["ip"] or row["ipv6"])[0]
+    """Return the sender's address; of a tunnel's, the innermost."""
+    return (row["ipv6"] or row["ip"])[-1]
 
 
 def code(text: str) -> str:

@@ -4,8 +4,9 @@ import ipaddress
 from typing import Any
 
 import craft
-from craft import ethernet, ipv4, ipv6, u16s, udp
+from craft import ethernet, ipv4, ipv6, u16s
 from rows import Answer, Reading, Row, four_ways, parametrize
+from tunnels import OUTER, OUTER_TO, erspan_2, erspan_3, geneve, gre, gtp_u, outer, outer_udp, vxlan
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
@@ -21,7 +22,6 @@ from parsers.layers import (
     TUNNEL_WORDS,
 )
 
-OUTER, OUTER_TO = "192.0.2.1", "192.0.2.2"
 OUTER6, OUTER6_TO = "2001:db8:ffff::1", "2001:db8:ffff::2"
 A4, B4 = "10.0.0.50", "52.96.0.10"
 A6, B6 = "2001:db8::50", "2001:db8::10"
@@ -36,42 +36,6 @@ def through(*layers: tuple[str, int, str], six: bool = False, mac: str = INNER_M
     """Return what is expected of the printer's hello behind these tunnels, outermost first."""
     ends = (A6, B6) if six else (A4, B4)
     return (*ends, mac, list(layers), PAYLOAD)
-
-
-def outer(payload: bytes, protocol: int) -> bytes:
-    return ethernet(ipv4(OUTER, OUTER_TO, payload, protocol=protocol))
-
-
-def outer_udp(port: int, payload: bytes) -> bytes:
-    return outer(udp(OUTER, OUTER_TO, 49152, port, payload), 17)
-
-
-def gre(kind: int, payload: bytes, flags: int = 0, fields: bytes = b"") -> bytes:
-    return outer(u16s(flags, kind) + fields + payload, 47)
-
-
-def erspan_2(payload: bytes, session: int) -> bytes:
-    header = u16s(0x1000 | 12, session) + bytes(4)
-    return gre(0x88BE, header + payload, 0x1000, bytes(4))
-
-
-def erspan_3(payload: bytes, session: int, word: int = 0, extra: bytes = b"") -> bytes:
-    header = u16s(0x2000 | 12, session) + bytes(4) + u16s(0, word) + extra
-    return gre(0x22EB, header + payload, 0x1000, bytes(4))
-
-
-def vxlan(vni: int, payload: bytes, flags: int = 0x08, following: int = 0) -> bytes:
-    return bytes((flags, 0, 0, following)) + vni.to_bytes(3, "big") + b"\0" + payload
-
-
-def geneve(vni: int, kind: int, payload: bytes, options: bytes = b"") -> bytes:
-    head = bytes((len(options) // 4, 0)) + u16s(kind) + vni.to_bytes(3, "big") + b"\0"
-    return head + options + payload
-
-
-def gtp_u(teid: int, payload: bytes, flags: int = 0x30, extra: bytes = b"") -> bytes:
-    length = u16s(len(extra) + len(payload))
-    return bytes((flags, 0xFF)) + length + teid.to_bytes(4, "big") + extra + payload
 
 
 OUTER_MAC = craft.CLIENT_MAC
