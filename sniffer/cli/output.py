@@ -78,7 +78,8 @@ class Outputs:
 
     def finish(self, told: dict[str, Any], zone: "tzinfo", color: str) -> None:
         """Write the summary wherever summaries go."""
-        from sniffer.export.formats import summary_json, table
+        from sniffer.export.formats import summary_json
+        from sniffer.export.table import table
 
         for kind, out in self._summaries:
             if kind == "json":
