@@ -63,10 +63,8 @@ JUDGEMENT = Judgement(
     DestinationBasis.SNI,
 )
 EVENT = ecs.event(FULL, JUDGEMENT)
-BARE = ecs.event(
-    Handshake(0, 1, Flow(bytes(4), 1, bytes(4), 2), ClientHello("sslv2", None, 2, b"")),
-    Judgement("tls", Verdict.UNKNOWN),
-)
+BARE = Handshake(0, 1, Flow(bytes(4), 1, bytes(4), 2), ClientHello("sslv2", None, 2, b""))
+UNKNOWN = Judgement("tls", Verdict.UNKNOWN)
 
 HOSTILE = (
     "nul\x00nul",
@@ -86,18 +84,23 @@ HOSTILE = (
 )
 
 
-def named(name: str) -> ecs.Event:
-    """Return an event in which the wire and the user said ``name`` wherever they could."""
+def spoken(name: str) -> Handshake:
+    """Return a handshake in which the wire and the user said ``name`` wherever they could."""
     octets = name.encode("utf-8", "surrogatepass")
     hello = change(HELLO, server_name=octets, alpn=(octets, octets))
     answer = ServerHello("tls", 0x0301, 0x0301, bytes(32), 0x002F, alpn=octets)
-    return ecs.event(replace(FULL, hello=hello, server_hello=answer, path=name), JUDGEMENT)
+    return replace(FULL, hello=hello, server_hello=answer, path=name)
 
 
-def written(writer: Any, *events: ecs.Event) -> bytes:
-    """Return what a writer makes of events."""
+def written(writer: Any, *handshakes: Handshake) -> bytes:
+    """Return what a writer makes of the events of handshakes."""
     out = io.BytesIO()
     format_ = writer(out)
-    for event in events:
-        format_.write(event)
+    for one in handshakes:
+        format_.write(one, event(one))
     return out.getvalue()
+
+
+def event(one: Handshake) -> ecs.Event:
+    """Return a handshake's event."""
+    return ecs.event(one, UNKNOWN if one is BARE else JUDGEMENT)

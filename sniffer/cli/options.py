@@ -17,8 +17,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 FAIL_ON = ("legacy", "incompatible", "at-risk")
 STORE = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")
-FORMATS = ("table", "json", "ndjson", "csv")
-FORMATS_LATER = ("html", "zeek", "eve")
+FORMATS = ("table", "json", "ndjson", "csv", "zeek", "eve")
+FORMATS_LATER = ("html",)
 
 
 def later(*names: str, takes_value: bool = True) -> Callable[[Decorated], Decorated]:

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from sniffer.event import Handshake, Judgement
+    from sniffer.export.formats import EventWriter
 
 STANDARD_OUTPUT = "-"
 BUFFER_BYTES = 1 << 16
+SUMMARIES = ("json", "table")
+"""Formats that tell the devices, at the end; the others tell each event as it comes."""
+NAMES = {"ssl.log": "zeek", "eve.json": "eve"}
+"""Files that go by a name of their own wherever they are."""
+ENDINGS = {"json": "json", "csv": "csv", "txt": "table", "html": "html"}
 
 
 class Outputs:
@@ -48,28 +54,22 @@ class Outputs:
                 raise ConfigError("-o", path, "is an input; it would be overwritten")
 
         opened = [(kind, stack.enter_context(_create(path))) for kind, path in wanted]
-        self._summaries = [(kind, out) for kind, out in opened if kind in ("json", "table")]
+        self._summaries = [(kind, out) for kind, out in opened if kind in SUMMARIES]
         self._streams = [out for _, out in opened]
-        self.is_on_screen = any(kind in ("ndjson", "csv") and out.isatty() for kind, out in opened)
+        self.is_on_screen = any(kind not in SUMMARIES and out.isatty() for kind, out in opened)
         """Events go to a terminal while the work goes on."""
-        self._writers = []
-        if any(kind in ("ndjson", "csv") for kind, _ in opened):
+        self._writers = [_writer(kind)(out) for kind, out in opened if kind not in SUMMARIES]
+        if self._writers:
             from sniffer.export.ecs import event
-            from sniffer.export.formats import CsvWriter, EventWriter, NdjsonWriter
 
-            kinds: dict[str, Callable[[BinaryIO], EventWriter]] = {
-                "ndjson": NdjsonWriter,
-                "csv": CsvWriter,
-            }
             self._event = event
-            self._writers = [kinds[kind](out) for kind, out in opened if kind in kinds]
 
     def write(self, handshake: "Handshake", judgement: "Judgement") -> None:
         """Write one event wherever events go."""
         if self._writers:
             told = self._event(handshake, judgement)
             for writer in self._writers:
-                writer.write(told)
+                writer.write(handshake, told)
 
     def flush(self) -> None:
         """Let readers of a pipe see what there is."""
@@ -114,9 +114,28 @@ class _Named(io.FileIO):
 
 def _format_of(path: str) -> str:
     """Return the format that a file's name asks for; ndjson if it asks for none."""
-    suffix = path.rpartition(".")[2].lower()
-    known = {"json": "json", "csv": "csv", "txt": "table", "html": "html"}
-    return known.get(suffix, "ndjson")
+    name = os.path.basename(path).lower()
+    return NAMES.get(name) or ENDINGS.get(name.rpartition(".")[2], "ndjson")
+
+
+def _writer(kind: str) -> "Callable[[BinaryIO], EventWriter]":
+    """Return what writes events in a format; only that is loaded."""
+    match kind:
+        case "zeek":
+            from sniffer.export.zeek import ZeekWriter
+
+            return ZeekWriter
+        case "eve":
+            from sniffer.export.eve import EveWriter
+
+            return EveWriter
+        case "csv":
+            from sniffer.export.formats import CsvWriter
+
+            return CsvWriter
+    from sniffer.export.formats import NdjsonWriter
+
+    return NdjsonWriter
 
 
 def _is_same(path: str, other: str) -> bool:

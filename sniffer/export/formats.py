@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
+from sniffer.event import Handshake
 from sniffer.export.ecs import Event
 from sniffer.log import one_line
 
@@ -18,8 +19,8 @@ from sniffer.log import one_line
 class EventWriter(Protocol):
     """What every format for events offers."""
 
-    def write(self, event: Event) -> None:
-        """Write one event."""
+    def write(self, handshake: Handshake, event: Event) -> None:
+        """Write one event, made of this handshake."""
 
 
 class NdjsonWriter:
@@ -30,7 +31,7 @@ class NdjsonWriter:
         self._out = out.write
         self._encode = msgspec.json.Encoder().encode
 
-    def write(self, event: Event) -> None:
+    def write(self, _handshake: Handshake, event: Event) -> None:
         """Write one event."""
         self._out(self._encode(event) + b"\n")
 
@@ -104,11 +105,10 @@ class CsvWriter:
         ).writerow
         self._row(list(CSV_COLUMNS))
 
-    def write(self, event: Event) -> None:
+    def write(self, _handshake: Handshake, event: Event) -> None:
         """Write one event."""
-        cells: dict[str, str] = {}
-        _flatten(msgspec.to_builtins(event), "", cells)
-        self._row([cells.get(column, "") for column in CSV_COLUMNS])
+        keys = flattened(msgspec.to_builtins(event))
+        self._row([_cell(keys.get(column, "")) for column in CSV_COLUMNS])
 
 
 class _Encoded:
@@ -121,12 +121,15 @@ class _Encoded:
         return self._out(text.encode("utf-8"))
 
 
-def _flatten(value: Mapping[str, Any], prefix: str, cells: dict[str, str]) -> None:
+def flattened(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings by their dotted keys."""
+    found: dict[str, Any] = {}
     for key, inner in value.items():
         if isinstance(inner, dict):
-            _flatten(inner, f"{prefix}{key}.", cells)
+            found |= flattened(inner, f"{prefix}{key}.")
         else:
-            cells[prefix + key] = _cell(inner)
+            found[prefix + key] = inner
+    return found
 
 
 def _cell(value: object) -> str:
@@ -135,12 +138,13 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        items = [_tunnel(item) if isinstance(item, dict) else str(item) for item in value]
+        items = [tunnel_text(item) if isinstance(item, dict) else str(item) for item in value]
         return defused(" ".join([item.replace(" ", "\\x20") for item in items]))
     return str(value)
 
 
-def _tunnel(tunnel: Mapping[str, Any]) -> str:
+def tunnel_text(tunnel: Mapping[str, Any]) -> str:
+    """Return a tunnel of an event as one word: TYPE:ID@OUTER_SOURCE."""
     number = f":{tunnel['id']}" if "id" in tunnel else ""
     outer = f"@{tunnel['outer_source']}" if "outer_source" in tunnel else ""
     return f"{tunnel['type']}{number}{outer}"

@@ -22,6 +22,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from program import OFFICE, PROGRAM, ROOT, SECONDS, environment, hellowatch, running
 
+from sniffer.cli.options import FORMATS
+
 SCHEMA = Draft202012Validator(
     json.loads((ROOT / "sniffer" / "export" / "event.schema.json").read_bytes())
 )
@@ -49,7 +51,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return standard output of the office capture in each format."""
     folder = tmp_path_factory.mktemp("office")
     told = {}
-    for form in ("ndjson", "csv", "json", "table"):
+    for form in FORMATS:
         run = hellowatch("analyze", "--format", form, OFFICE, cwd=folder)
         assert (run.returncode, run.stderr) == (0, b"")
         told[form] = run.stdout
@@ -270,8 +272,13 @@ def test_outputs_take_their_format_by_prefix_or_name(
         "seven": "ndjson",
         "table:eight": "table",
         "odd:nine.json": "json",
+        "zeek:ten": "zeek",
+        "d/ssl.log": "zeek",
+        "eve:eleven.csv": "eve",
+        "d/eve.json": "eve",
     }
     options = [part for text in outputs for part in ("-o", text)]
+    (tmp_path / "d").mkdir()
     run = hellowatch("analyze", *options, OFFICE, cwd=tmp_path)
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
     for text, form in outputs.items():
@@ -754,6 +761,23 @@ def test_hostile_text_is_inert_in_csv(hostile: Path, tmp_path: Path) -> None:
     cells = {cell for row in rows[1:] for cell in row}
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))][:1]
     assert "'=cmd|' /C calc'!A0" in cells
+
+
+def test_hostile_text_is_inert_in_zeeks_log(hostile: Path, tmp_path: Path) -> None:
+    run = hellowatch("analyze", "--format", "zeek", hostile, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, b"")
+    rows = [line.split("\t") for line in inert(run.stdout, "\t\n").splitlines()]
+    told = [row for row in rows if not row[0].startswith("#")]
+    assert len(told) == len(HOSTILE)
+    assert {len(row) for row in told} == {len(rows[5]) - 1}
+
+
+def test_hostile_text_is_inert_in_eve(hostile: Path, tmp_path: Path) -> None:
+    run = hellowatch("analyze", "--format", "eve", hostile, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, b"")
+    told = [json.loads(line) for line in inert(run.stdout).splitlines()]
+    assert len(told) == len(HOSTILE)
+    assert {event["event_type"] for event in told} == {"tls"}
 
 
 def test_hostile_text_is_inert_in_the_summary(hostile: Path, tmp_path: Path) -> None:

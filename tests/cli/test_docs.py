@@ -1,38 +1,56 @@
-"""docs/commands.md and the commands say the same."""
+"""docs/ and the commands say the same."""
 
 import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 from program import ROOT, hellowatch
 
-from sniffer.cli.analyze import command as analyze
-from sniffer.cli.run import command as run
+from sniffer.cli import output
+from sniffer.cli.main import COMMANDS, cli
+from sniffer.cli.options import FORMATS
 
 PAGE = (ROOT / "docs" / "commands.md").read_text()
-SHARED, ANALYZE, RUN = re.split(r"^## hellowatch \w+$", PAGE, flags=re.MULTILINE)
+FORMATS_PAGE = (ROOT / "docs" / "formats.md").read_text()
+HEADS = re.findall(r"^## (.*)$", PAGE, flags=re.MULTILINE)
+SECTIONS = dict(zip(HEADS, re.split(r"^## .*$", PAGE, flags=re.MULTILINE)[1:], strict=True))
+SHARED = "Options of analyze and run"
 EXAMPLES = re.findall(r"^    (hellowatch .*)$", PAGE, flags=re.MULTILINE)
 
 
-def documented(*sections: str) -> set[str]:
+def loaded(name: str) -> click.Command:
+    """Return a command of the program."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    return command
+
+
+def documented(section: str) -> set[str]:
     """Return the options that head a row of a section's tables."""
-    found = set()
-    for section in sections:
-        for row in re.findall(r"^\| (`-.*?) \| ", section, flags=re.MULTILINE):
-            found |= set(re.findall(r"`(--?[a-zA-Z][a-z.-]*)", row))
-    return found
+    rows = re.findall(r"^\| (`-.*?) \| ", SECTIONS[section], flags=re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(--?[a-zA-Z][a-z.-]*)", row)}
 
 
-@pytest.mark.parametrize(("command", "section"), [(analyze, ANALYZE), (run, RUN)])
-def test_every_option_is_documented_and_the_reverse(command, section: str) -> None:
+def test_every_command_has_its_section_and_the_reverse() -> None:
+    told = [head.removeprefix("hellowatch ") for head in HEADS if head.startswith("hellowatch ")]
+    assert sorted(told) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented_and_the_reverse(name: str) -> None:
     offered = {
-        name
-        for param in command.params
-        if getattr(param, "hidden", False) is False and param.param_type_name == "option"
-        for name in param.opts
+        option
+        for param in loaded(name).params
+        if isinstance(param, click.Option) and not param.hidden
+        for option in param.opts
     }
-    assert offered == documented(SHARED, section)
+    told = documented(f"hellowatch {name}")
+    if name in SHARED.split():
+        assert not told & documented(SHARED)
+        told |= documented(SHARED)
+    assert offered == told
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -43,11 +61,20 @@ def test_examples_run(example: str, tmp_path: Path) -> None:
         arguments += ["--web.listen-address", "127.0.0.1:0"]
     ran = hellowatch(*arguments, cwd=tmp_path)
     assert ran.returncode == (1 if "--fail-on" in arguments else 0), ran.stderr
-    assert ran.stdout
+    assert ran.stdout or "-o" in arguments
 
 
 def test_exit_codes_are_those_of_the_program() -> None:
     from sniffer import errors
 
     codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
-    assert {int(code) for code in re.findall(r"^\| (\d+) \| ", SHARED, re.MULTILINE)} == codes
+    told = re.findall(r"^\| (\d+) \| ", SECTIONS["Exit codes"], re.MULTILINE)
+    assert {int(code) for code in told} == codes
+
+
+def test_every_format_has_its_row_and_the_names_that_ask_for_it() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|", FORMATS_PAGE, re.MULTILINE)
+    assert [form for form, _ in rows] == list(FORMATS)
+    told = {name: form for form, names in rows for name in re.findall(r"`([\w.]+)`", names)}
+    asked = {f".{ending}": form for ending, form in output.ENDINGS.items() if form in FORMATS}
+    assert told == asked | output.NAMES
