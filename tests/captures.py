@@ -9,7 +9,8 @@ from parsers.answer import FOUND
 from parsers.batch import Batch
 from sniffer.config import TrackSettings, parse_ports
 from sniffer.event import Handshake
-from sniffer.track.tracker import Counters, Tracker
+from sniffer.track.counters import Counters
+from sniffer.track.tracker import Tracker
 
 Told = tuple[bytes, int, int, int]
 """A frame as a batch tells it: octets, length on the wire, time in ns, link type."""

@@ -8,7 +8,8 @@ from craft import LINK_ETHERNET, Frame
 from parsers.batch import NO_VLAN, Batch
 from sniffer.config import DEFAULT_PORTS, Ports, TrackSettings, parse_ports
 from sniffer.event import Handshake
-from sniffer.track.tracker import Counters, Tracker
+from sniffer.track.counters import Counters
+from sniffer.track.tracker import Tracker
 
 KEY = bytes(range(16))
 SMALL = TrackSettings(flows=1024, reassembly_bytes=1 << 20)

@@ -24,7 +24,7 @@ from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import NEEDS_ACTION
 from sniffer.judge.profile import Profile, unix_seconds
 from sniffer.log import one_line
-from sniffer.track.tracker import INCOMPLETE_REASONS
+from sniffer.track.counters import INCOMPLETE_REASONS
 
 OVERFLOW = "__overflow__"
 DEPARTED = "__departed__"

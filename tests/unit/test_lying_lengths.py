@@ -8,7 +8,7 @@ from captures import tracked
 from craft import Conversation, client_hello_message, ethernet, ipv4, ipv6, record, u16s
 
 from sniffer.event import Handshake
-from sniffer.track.tracker import Counters
+from sniffer.track.counters import Counters
 
 A4, B4 = "10.0.0.50", "52.96.0.10"
 A6, B6 = "2001:db8::50", "2001:db8::10"

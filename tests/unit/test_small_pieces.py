@@ -15,7 +15,7 @@ from rows import is_part
 
 from parsers.tls.facts import ClientHello
 from sniffer.event import Handshake
-from sniffer.track.tracker import Counters
+from sniffer.track.counters import Counters
 
 MESSAGE = client_hello_message(sni="mail.example.org", groups=(29, 23))
 SHORT = client_hello_message()

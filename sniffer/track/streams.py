@@ -1,0 +1,273 @@
+"""Where the two streams of each conversation stand: sequence numbers, and what waits.
+
+A SYN takes no slot: its sequence number goes into a side table of fixed size, the SYN-ACK's
+beside it, and the first payload asks for them. An entry that another connection overwrote
+is as if it had not been seen.
+"""
+
+from parsers.frame import Frame
+from parsers.tls import client_hello
+from parsers.tls import record as tls_record
+from sniffer.track.flows import Flows
+from sniffer.track.layout import (
+    ACK,
+    ACKED,
+    AT,
+    BUFFER,
+    CLIENT_IS_1,
+    CLIENT_KNOWN,
+    FRESH,
+    HALF_0,
+    HALF_RING,
+    HALF_WORDS,
+    HOPS_SHIFT,
+    LARGEST,
+    LAST_SEEN,
+    LOST,
+    NO_ROOM,
+    ONE_SIDED,
+    ORIGIN,
+    OTHER,
+    PHASE,
+    RESET_WINDOW,
+    RING,
+    SEEN_0,
+    SEEN_1,
+    SLOT_WORDS,
+    START,
+    STATE,
+    SYN_SEEN,
+    TOP,
+    WINDOW,
+    reserve,
+)
+from sniffer.track.reassembly import Reassembly
+
+RECORD_HANDSHAKE = 22
+
+SYN_ENTRIES = 65536
+"""Connections whose SYN is remembered before they have a slot; two words each."""
+SYN_CLIENT = 1
+SYN_SERVER = 2
+"""Whose SYN was seen; a SYN-ACK tells the client's sequence number too."""
+SYN_CLIENT_IS_1 = 4
+
+
+class Streams:
+    """The words of all slots, the reassembly buffers, and the SYNs.
+
+    ``wanted`` is the size of the buffer that ``keep`` last found no room for.
+    """
+
+    def __init__(self, slots: int, reassembly_bytes: int, key: bytes) -> None:
+        """Reserve all of it; ``key`` is 16 secret octets for the flow table's hash."""
+        self.flows = Flows(slots, key)
+        self.words = self.flows.words
+        self.reassembly = Reassembly(reassembly_bytes)
+        self.syns = reserve(16 * SYN_ENTRIES).cast("Q")
+        self.syn_hops = memoryview(bytearray(SYN_ENTRIES))
+        self.wanted = 0
+        self.one_sided = 0
+
+    # -- sequence numbers ------------------------------------------------------------------
+
+    def offset(self, half: int, sequence: int) -> int:
+        """Return the stream offset of a sequence number: the one nearest to TOP."""
+        top = self.words[half + TOP]
+        delta = (sequence - self.words[half + ORIGIN] - top) & RING
+        if delta >= HALF_RING:
+            delta -= RING + 1
+        return top + delta
+
+    def is_same(self, wire: memoryview, frame: Frame, half: int) -> bool:
+        """Follow a stream nothing of which is wanted; False: another one may begin here.
+
+        That is where the sequence number fits no more, its SYN was missed, and the segment
+        looks like a ClientHello.
+        """
+        words = self.words
+        length = frame.end - frame.at + frame.missing
+        if words[half + PHASE] == FRESH:
+            words[half + PHASE] = OTHER
+            words[half + ORIGIN] = frame.sequence
+            words[half + TOP] = length
+            return True
+        offset = self.offset(half, frame.sequence)
+        if -WINDOW < offset - words[half + TOP] < WINDOW:
+            if offset + length > words[half + TOP]:
+                words[half + TOP] = offset + length
+            return True
+        at = frame.at
+        return not (
+            frame.end - at > tls_record.HEADER_LENGTH
+            and wire[at] == RECORD_HANDSHAKE
+            and wire[at + 1] == 3
+            and wire[at + tls_record.HEADER_LENGTH] == client_hello.CLIENT_HELLO
+        )
+
+    def note_acknowledgement(self, frame: Frame, half: int) -> int:
+        """Note how much of the other side's stream a segment confirms."""
+        words = self.words
+        if words[half + PHASE] == FRESH:
+            return 0
+        offset = self.offset(half, frame.acknowledgement)
+        if words[half + ACKED] < offset < words[half + TOP] + WINDOW:
+            words[half + ACKED] = offset
+        return 0
+
+    def reach(self, half: int) -> int:
+        """Return the stream offset up to which a half was read, or has nothing more to read."""
+        words = self.words
+        if words[half + PHASE] in (FRESH, LOST, OTHER):
+            return max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
+        handle = words[half + BUFFER] - 1
+        if handle < 0:
+            return words[half + AT]
+        return max(words[half + AT], self.reassembly.reach(handle))
+
+    # -- SYNs ------------------------------------------------------------------------------
+
+    def note_syn(self, frame: Frame) -> int:
+        """Remember the sequence number of a SYN or SYN-ACK without giving it a slot."""
+        at = (self.flows.tag >> 20 & (SYN_ENTRIES - 1)) * 2
+        tag = self.flows.tag & ~7
+        said = self.syns[at] & 7 if self.syns[at] & ~7 == tag else 0
+        client = self.syns[at + 1] >> 32
+        server = self.syns[at + 1] & RING
+        sequence = frame.sequence
+        acknowledged = (frame.acknowledgement - 1) & RING
+        if frame.flags & ACK:
+            client_is_1 = self.flows.direction == 0
+            if said & SYN_CLIENT and client != acknowledged:
+                return 0
+            client = acknowledged
+            server = sequence
+            said |= SYN_SERVER
+            self.syn_hops[at >> 1] = frame.hop_limit
+        else:
+            client_is_1 = self.flows.direction == 1
+            # A new connection: whatever an earlier one's server said is void.
+            if client != sequence:
+                said = 0
+            client = sequence
+            said |= SYN_CLIENT
+        said &= ~SYN_CLIENT_IS_1
+        if client_is_1:
+            said |= SYN_CLIENT_IS_1
+        self.syns[at] = tag | said
+        self.syns[at + 1] = client << 32 | server
+        return 0
+
+    def begin(self, slot: int, now_ns: int, client: int) -> int:
+        """Give the flow last looked up a slot that is free, and tell it what its SYNs said.
+
+        ``client`` is the direction that the ports make the client's; -1: they do not tell.
+        """
+        flows = self.flows
+        flows.claim(slot)
+        words = self.words
+        base = slot * SLOT_WORDS
+        state = SEEN_1 if flows.direction else SEEN_0
+        words[base + LAST_SEEN] = now_ns
+
+        at = (flows.tag >> 20 & (SYN_ENTRIES - 1)) * 2
+        said = self.syns[at]
+        if said & ~7 == flows.tag & ~7 and said & (SYN_CLIENT | SYN_SERVER):
+            client = 1 if said & SYN_CLIENT_IS_1 else 0
+            half = base + HALF_0 + client * HALF_WORDS
+            words[half + ORIGIN] = ((self.syns[at + 1] >> 32) + 1) & RING
+            words[half + PHASE] = START
+            if said & SYN_CLIENT:
+                state |= SYN_SEEN | (SEEN_1 if client else SEEN_0)
+            if said & SYN_SERVER:
+                half = base + HALF_0 + (1 - client) * HALF_WORDS
+                words[half + ORIGIN] = ((self.syns[at + 1] & RING) + 1) & RING
+                words[half + PHASE] = START
+                state |= SEEN_0 if client else SEEN_1
+                state |= self.syn_hops[at >> 1] << HOPS_SHIFT
+            self.syns[at] = 0
+        if client >= 0:
+            state |= CLIENT_KNOWN | (CLIENT_IS_1 if client else 0)
+        words[base + STATE] = state
+        return slot
+
+    # -- whose side ------------------------------------------------------------------------
+
+    def is_server(self, slot: int, direction: int) -> bool:
+        """Tell whether a direction is known to be the server's."""
+        state = self.words[slot * SLOT_WORDS + STATE]
+        if not state & CLIENT_KNOWN:
+            return False
+        return direction != (1 if state & CLIENT_IS_1 else 0)
+
+    def know_client(self, slot: int, direction: int) -> int:
+        """Take who sent the hello for the client, whatever ports and SYNs said."""
+        base = slot * SLOT_WORDS
+        state = self.words[base + STATE] & ~CLIENT_IS_1
+        self.words[base + STATE] = state | CLIENT_KNOWN | (CLIENT_IS_1 if direction else 0)
+        return 0
+
+    def count_one_sided(self) -> int:
+        """Count the flows at hand that showed one direction only."""
+        for slot in range(self.flows.slots):
+            if self.flows.tags[slot]:
+                self.note_one_sided(slot)
+        return 0
+
+    def note_one_sided(self, slot: int) -> int:
+        """Count a flow that is done with, once, if it showed one direction only."""
+        at = slot * SLOT_WORDS + STATE
+        seen = self.words[at] & (SEEN_0 | SEEN_1)
+        if seen != SEEN_0 | SEEN_1 and not self.words[at] & ONE_SIDED:
+            self.words[at] |= ONE_SIDED
+            self.one_sided += 1
+        return 0
+
+    # -- what waits ------------------------------------------------------------------------
+
+    def keep(
+        self,
+        wire: memoryview,
+        slot: int,
+        direction: int,
+        offset: int,
+        start: int,
+        end: int,
+        now_ns: int,
+    ) -> int:
+        """Put octets into the half's buffer, found or widened for them; return how many are new.
+
+        NO_ROOM: nothing was done; ``wanted`` tells for how many room has to be made.
+        """
+        words = self.words
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        reassembly = self.reassembly
+        at = words[half + AT]
+        if offset < at:
+            start += at - offset
+            offset = at
+        size = min(offset + end - start - at, LARGEST)
+        if start >= end or size <= 0:
+            return 0
+        handle = words[half + BUFFER] - 1
+        if handle >= 0 and offset + end - start - reassembly.base(handle) > reassembly.room(handle):
+            reassembly.advance(handle, at)
+        if handle < 0 or size > reassembly.room(handle):
+            wider = reassembly.take(slot * 2 + direction, at, size, now_ns)
+            if wider < 0:
+                self.wanted = size
+                return NO_ROOM
+            if handle >= 0:
+                reassembly.move(handle, wider)
+                reassembly.drop(handle)
+            words[half + BUFFER] = wider + 1
+            handle = wider
+        return reassembly.put(handle, offset, wire, start, end, now_ns)
+
+    def drop_buffer(self, slot: int, direction: int) -> int:
+        """Forget what waits in a half."""
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        if self.words[half + BUFFER]:
+            self.reassembly.drop(self.words[half + BUFFER] - 1)
+            self.words[half + BUFFER] = 0
+        return 0
