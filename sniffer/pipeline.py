@@ -91,6 +91,7 @@ class Pipeline:
             one_sided_flows=counted.one_sided_flows,
             hellos=counted.hellos,
             frames_truncated=counted.frames_truncated,
+            frames_backwards=counted.frames_backwards,
             undecoded=counted.undecoded,
             ethertypes=counted.ethertypes,
             incomplete=counted.incomplete,

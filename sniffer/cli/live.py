@@ -59,13 +59,12 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
     from sniffer.export.metrics import Build
     from sniffer.export.summary import summary
     from sniffer.judge.profile import find_profile, load_profiles
-    from sniffer.judge.verdict import Judge
     from sniffer.pipeline import Limit
 
     profiles = load_profiles()
     forced = None if wanted.profile is None else find_profile(wanted.profile, profiles)
     build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
-    server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build)
+    server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build, forced)
 
     def ready() -> None:
         server.is_ready = True
@@ -73,7 +72,7 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
     reader = Reader(
         control,
         interfaces,
-        Judge(wanted.ports, profiles, forced),
+        server.judge,
         server.aggregate,
         server.lock,
         (outputs.write,),

@@ -19,7 +19,6 @@ from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK
 from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
 from sniffer.judge.profile import find_profile, load_profiles
-from sniffer.judge.verdict import Judge
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline
 from sniffer.track.tracker import Tracker
@@ -49,10 +48,10 @@ def replay(path: str, wanted: Wanted) -> int:
         except Stopped:
             return _ended_by(stop)
         build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
-        server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build)
+        server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build, forced)
         pipeline = Pipeline(
             Tracker(TrackSettings(), wanted.ports, os.urandom(16), ordered=False, path=path),
-            Judge(wanted.ports, profiles, forced),
+            server.judge,
             server.aggregate,
             (sinks.write,),
             lock=server.lock,

@@ -14,6 +14,7 @@ from sniffer.export.metrics import Build, Interface, Metrics, Picture, registry
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.profile import Profile
+from sniffer.judge.verdict import Judge
 
 
 class Gauges(Struct, frozen=True):
@@ -30,7 +31,7 @@ class Gauges(Struct, frozen=True):
 
 
 class Server:
-    """An aggregate with a metrics page. ``watch`` names what feeds it."""
+    """A judge, an aggregate and their metrics page. ``watch`` names what feeds it."""
 
     def __init__(
         self,
@@ -39,9 +40,11 @@ class Server:
         ports: Ports,
         profiles: Mapping[str, Profile],
         build: Build,
+        forced: Profile | None = None,
     ) -> None:
         """Begin with an empty aggregate; nothing is served before ``start``."""
         self.lock = threading.Lock()
+        self.judge = Judge(ports, profiles, forced)
         self.aggregate = Aggregate(inventory, ports, profiles, metrics.device_series)
         self.is_ready = False
         self._watched: dict[str, Callable[[], Gauges]] = {}
@@ -80,4 +83,5 @@ class Server:
                 flows=sum(now.flows for now in gauges.values()),
                 reassembly_bytes=sum(now.reassembly_bytes for now in gauges.values()),
                 hellos_unreported=sum(now.unreported for now in gauges.values()),
+                ladders_evicted=self.judge.ladders_evicted,
             )

@@ -59,6 +59,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     """Octets held now for segments that wait for their neighbours."""
     hellos_unreported: int = 0
     """Hellos that were found and never judged."""
+    ladders_evicted: int = 0
+    """Pairs of client and destination whose offers were let go for want of room."""
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -432,6 +434,13 @@ ROWS = (
         _interface(lambda i: i.coverage.frames_truncated),
     ),
     Row(
+        "hellowatch_frames_backwards_total",
+        "counter",
+        ("interface",),
+        "Frames older than one that came before them.",
+        _interface(lambda i: i.coverage.frames_backwards),
+    ),
+    Row(
         "hellowatch_frames_undecoded_total",
         "counter",
         ("reason",),
@@ -451,6 +460,13 @@ ROWS = (
         (),
         "ClientHellos found by a capturing process that could not tell of them.",
         _one(lambda facts: facts.picture.hellos_unreported),
+    ),
+    Row(
+        "hellowatch_ladders_evicted_total",
+        "counter",
+        (),
+        "Clients whose earlier offers to a server were let go for want of room.",
+        _one(lambda facts: facts.picture.ladders_evicted),
     ),
     Row(
         "hellowatch_flows",

@@ -49,6 +49,8 @@ class Coverage(Struct, kw_only=True):
     hellos: int = 0
     frames_truncated: int = 0
     """Frames the snap length cut."""
+    frames_backwards: int = 0
+    """Frames older than one before them."""
     undecoded: dict[str, int] = field(default_factory=dict)
     """Frames that could not be read down to what they carry, by reason."""
     ethertypes: dict[str, int] = field(default_factory=dict)
@@ -171,6 +173,7 @@ _COUNTERS = (
     "one_sided_flows",
     "hellos",
     "frames_truncated",
+    "frames_backwards",
     "unseen_bytes",
     "conflicts",
 )

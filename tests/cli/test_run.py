@@ -113,6 +113,18 @@ def test_pages_beside_the_metrics(tmp_path: Path) -> None:
         assert program.get("/nothing")[0] == 404
 
 
+def test_frames_older_than_those_before_them_are_counted(tmp_path: Path) -> None:
+    talk = craft.Conversation().open().client(craft.client_hello())
+    talk.time_ns -= 3600 * 10**9
+    talk.server(craft.alert()).fin("server")
+    (tmp_path / "back.pcap").write_bytes(craft.pcap(talk.frames()))
+    with running("--replay", "back.pcap", cwd=tmp_path) as program:
+        program.wait_until_replayed()
+        page = program.get("/metrics")[1]
+    backwards = samples(page, "hellowatch_frames_backwards_total")
+    assert backwards == [({"interface": "back.pcap"}, 2)]
+
+
 def test_page_answers_while_the_replay_goes_on(tmp_path: Path) -> None:
     with running("--replay", "-", cwd=tmp_path, stdin=subprocess.PIPE) as program:
         pipe = program.process.stdin

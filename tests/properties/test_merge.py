@@ -148,6 +148,7 @@ COVERAGES = st.builds(
     one_sided_flows=st.integers(0, 9),
     hellos=st.integers(0, 9),
     frames_truncated=st.integers(0, 9),
+    frames_backwards=st.integers(0, 9),
     undecoded=COUNTS,
     ethertypes=COUNTS,
     incomplete=COUNTS,

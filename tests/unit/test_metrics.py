@@ -42,6 +42,7 @@ COVERAGE = Coverage(
     frames=90,
     frames_dropped=10,
     frames_truncated=3,
+    frames_backwards=11,
     one_sided_flows=2,
     undecoded={"depth": 4},
     incomplete={"gap": 5},
@@ -85,6 +86,7 @@ class Watch:
             interfaces=self.interfaces,
             flows=8,
             reassembly_bytes=9,
+            ladders_evicted=12,
         )
 
     def page(self) -> bytes:
@@ -294,6 +296,7 @@ def test_counters_of_capture_and_tracker():
         "frames_received_total": (100, 0),
         "frames_dropped_total": (10, 0),
         "frames_truncated_total": (3, 0),
+        "frames_backwards_total": (11, 0),
         "capture_up": (1, 0),
         "coverage_seconds_total": (90, 0),
         "last_frame_timestamp_seconds": (START_NS / 1e9 + 90, None),
@@ -304,6 +307,7 @@ def test_counters_of_capture_and_tracker():
     for name, number in {
         "flows": 8,
         "flows_evicted_total": 6,
+        "ladders_evicted_total": 12,
         "flows_one_sided_total": 2,
         "reassembly_bytes": 9,
         "unseen_bytes_total": 7,

@@ -11,7 +11,7 @@ from sniffer.daemon.link import LinkError, Receiver, Report, Sender, State
 from sniffer.inventory.coverage import Coverage
 
 STATE = State(
-    coverage=Coverage(frames=3, undecoded={"length": 1}),
+    coverage=Coverage(frames=3, frames_backwards=1, undecoded={"length": 1}),
     skipped=0,
     is_up=True,
     up_seconds=1.5,
