@@ -1,10 +1,11 @@
 """Every setting with its default, bounds and one sentence; one Struct per room.
 
-A room receives its Struct; nobody reads a global. Reading files and the environment into
-these Structs comes with the configuration file.
+A room receives its Struct; nobody reads a global. ``Settings`` holds all of them, as the
+configuration file has them (``config_file`` reads it): its fields are the file's sections.
 """
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -23,6 +24,9 @@ SERVICES = {
 
 OTHER_SERVICE = "tls"
 
+LONGEST_INTERFACE = 15
+"""Octets of an interface's name, as the kernel has it."""
+
 
 class Ports(Struct, frozen=True):
     """Which TCP flows are followed, and the service word of each port."""
@@ -34,6 +38,24 @@ class Ports(Struct, frozen=True):
     def service(self, port: int) -> str:
         """Return the contract's service word for a destination port."""
         return self.services.get(port, OTHER_SERVICE)
+
+
+class WatchSettings(Struct, frozen=True, kw_only=True):
+    """What is watched."""
+
+    interfaces: tuple[str, ...] = ()
+    """Interfaces that run captures on, where the command line names none; any: all of them."""
+    ports: str = "993,995,465,143,110,25,587"
+    """Ports to follow; a port may be given its service, as in 10143/imap; any: all TCP."""
+
+
+class JudgeSettings(Struct, frozen=True, kw_only=True):
+    """What hellos are judged by."""
+
+    profile: str = ""
+    """Name or file of the provider profile for every destination; empty: by destination."""
+    profiles: tuple[str, ...] = ()
+    """Files of profiles beside those that ship; one of the same name replaces it."""
 
 
 class CaptureSettings(Struct, frozen=True, kw_only=True):
@@ -89,16 +111,76 @@ class InventorySettings(Struct, frozen=True, kw_only=True):
 
 
 class MetricsSettings(Struct, frozen=True, kw_only=True):
-    """The metrics page."""
+    """What the metrics page tells."""
+
+    device_series: Annotated[int, Meta(ge=0, le=100_000)] = 1000
+    """Legacy devices with series of their own; more are summed under __overflow__."""
+
+
+class WebSettings(Struct, frozen=True, kw_only=True):
+    """How the metrics page is served."""
 
     listen_address: str = "127.0.0.1:10993"
     """HOST:PORT; a port of 0 takes a free one."""
-    device_series: Annotated[int, Meta(ge=0, le=100_000)] = 1000
-    """Legacy devices with series of their own; more are summed under __overflow__."""
+    config_file: str = ""
+    """Web configuration file as Prometheus exporters have it: TLS, users. Empty: neither."""
     scrapes: Annotated[int, Meta(ge=1, le=256)] = 8
     """Requests served at once; further ones are answered 503."""
     request_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
     """How long a client may take to send its request or read its answer."""
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """The lines on standard error."""
+
+    level: Literal["error", "warning", "info", "debug"] = "warning"
+    """The least that is told."""
+    format: Literal["text", "json"] = "text"
+    """Of the lines."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set."""
+
+    watch: WatchSettings = WatchSettings()
+    judge: JudgeSettings = JudgeSettings()
+    capture: CaptureSettings = CaptureSettings()
+    track: TrackSettings = TrackSettings()
+    inventory: InventorySettings = InventorySettings()
+    metrics: MetricsSettings = MetricsSettings()
+    web: WebSettings = WebSettings()
+    daemon: DaemonSettings = DaemonSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def ports(self) -> Ports:
+        """The ports to follow, read. Raises ConfigError."""
+        return parse_ports(self.watch.ports)
+
+
+def mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield key and reason of what the types alone do not rule out."""
+    try:
+        parse_ports(settings.watch.ports)
+    except ConfigError as error:
+        yield "watch.ports", error.why
+    for name in settings.watch.interfaces:
+        if not name or len(name.encode()) > LONGEST_INTERFACE or "/" in name:
+            yield "watch.interfaces", f"{name!r} is no interface's name"
+    for key, number in (
+        ("capture.block_bytes", settings.capture.block_bytes),
+        ("track.flows", settings.track.flows),
+    ):
+        if number & (number - 1):
+            near = 1 << number.bit_length()
+            yield key, f"{number} is no power of two: {near >> 1} or {near}"
+    try:
+        split_address(settings.web.listen_address)
+    except ConfigError as error:
+        yield "web.listen_address", error.why
+
+
+LISTEN_ADDRESS = "--web.listen-address"
 
 
 def parse_ports(text: str, where: str = "--ports") -> Ports:
@@ -122,6 +204,22 @@ def parse_ports(text: str, where: str = "--ports") -> Ports:
             raise ConfigError(where, "", f"{word!r} is no service: one of {known}")
         services[port] = word
     return Ports(services=services)
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Return host, in brackets perhaps, and port of an address to listen on.
+
+    Raises ConfigError.
+    """
+    host, colon, number = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not (number.isascii() and number.isdigit()) or int(number) > 65535:
+        why = f"{text!r} is no address: write HOST:PORT, [IPV6]:PORT or :PORT"
+        raise ConfigError("", LISTEN_ADDRESS, why)
+    if ":" in host and not bracketed:
+        why = f"{text!r} is ambiguous: write an IPv6 address in brackets, [::1]:{number}"
+        raise ConfigError("", LISTEN_ADDRESS, why)
+    return host, int(number)
 
 
 DEFAULT_PORTS = Ports(services=dict(SERVICES))

@@ -3,6 +3,8 @@
 Only ``sniffer.cli.main`` prints one of these, as one line.
 """
 
+from collections.abc import Sequence
+
 EXIT_OK = 0
 EXIT_FOUND = 1
 EXIT_USAGE = 2
@@ -37,6 +39,17 @@ class ConfigError(HelloWatchError):
         """Name where the setting stands, its key and why; empty parts are left out."""
         self.path, self.key, self.why = path, key, why
         super().__init__(": ".join(part for part in (path, key, why) if part))
+
+
+class ConfigErrors(HelloWatchError):
+    """Several settings that cannot be used, told at once."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        """Hold all of them, in the order in which they are told."""
+        self.errors = tuple(errors)
+        super().__init__("; ".join(map(str, errors)))
 
 
 class CaptureError(HelloWatchError):

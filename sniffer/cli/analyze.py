@@ -15,12 +15,16 @@ from sniffer.cli.options import (
     FORMATS,
     check_format,
     check_store,
+    chosen_profiles,
+    config_options,
     configure_log,
     event_options,
     exit_code,
     later,
+    log_options,
     output_options,
     pipeline_options,
+    pipeline_settings,
     zone,
 )
 from sniffer.cli.output import Outputs
@@ -63,6 +67,7 @@ Examples:
     multiple=True,
     help="Write to a file as well, or instead if --format is not given. Repeatable.",
 )
+@config_options
 @event_options
 @pipeline_options
 @output_options
@@ -76,6 +81,7 @@ def command(
     read: tuple[str, ...],
     form: str | None,
     outputs: tuple[str, ...],
+    config: str | None,
     count: int | None,
     fail_on: tuple[str, ...],
     ports: str | None,
@@ -85,14 +91,13 @@ def command(
     tz: str,
     quiet: bool,
     verbose: int,
-    log_format: str,
+    log_format: str | None,
     color: str,
 ) -> None:
     """Analyse capture files: pcap and pcapng, plain or gzip; - reads standard input."""
     from sniffer.analysis import Analysis, expand
-    from sniffer.config import DEFAULT_PORTS, parse_ports
+    from sniffer.config_file import Sources
     from sniffer.export.summary import summary
-    from sniffer.judge.profile import find_profile, load_profiles
     from sniffer.pipeline import Enough, Limit
 
     paths = [*read, *inputs]
@@ -100,11 +105,12 @@ def command(
         raise click.UsageError("no capture file is named; - reads standard input")
     for path in paths:
         _check_path(path)
-    configure_log(quiet, verbose, log_format)
+    options = {**pipeline_settings(ports, profile), **log_options(quiet, verbose, log_format)}
+    configuration = Sources(config, options).load()
+    settings = configuration.settings
+    configure_log(settings.log)
     check_store(store)
-    chosen_ports = DEFAULT_PORTS if ports is None else parse_ports(ports)
-    profiles = load_profiles()
-    forced = None if profile is None else find_profile(profile, profiles)
+    profiles, forced = chosen_profiles(configuration)
     zone_chosen = zone(tz)
 
     entries = list(expand(paths))
@@ -119,16 +125,18 @@ def command(
         except Stopped:
             sys.exit(EXIT_INTERRUPTED)
         analysis = Analysis(
-            chosen_ports,
+            settings.ports,
             profiles,
             forced=forced,
+            track=settings.track,
+            inventory=settings.inventory,
             sinks=(sinks.write,),
             waiting=stop,
             limit=None if count is None else Limit(count),
         )
         progress = _progress(stack, sinks, quiet, color)
         # The lines of the log go around the bar, where there is one.
-        configure_log(quiet, verbose, log_format)
+        configure_log(settings.log)
 
         def advance(source: "CaptureFile") -> None:
             sinks.flush()

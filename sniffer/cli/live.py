@@ -6,28 +6,27 @@ children, after the fork.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sniffer.capture.ring import open_socket
-from sniffer.cli.options import exit_code, installed_version
+from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
 from sniffer.cli.wanted import Wanted
-from sniffer.config import DaemonSettings, InventorySettings, TrackSettings
 from sniffer.daemon.launcher import Launcher, Tally
 
 if TYPE_CHECKING:
     from sniffer.daemon.control import Control
     from sniffer.daemon.reader import Reader
+    from sniffer.inventory.coverage import Coverage
 
 
-def watch(interfaces: Sequence[str], wanted: Wanted, begun: Callable[[str], None]) -> int:
+def watch(wanted: Wanted) -> int:
     """Capture until told to end, or for so long; return the exit code.
 
-    ``begun`` is called with the address of the metrics page when all are at work. Raises
-    CaptureError, ConfigError, ChildError, and BrokenPipeError.
+    Raises CaptureError, ConfigError, ChildError, and BrokenPipeError.
     """
     with ExitStack() as stack:
         outputs: list[Outputs] = []
@@ -35,15 +34,18 @@ def watch(interfaces: Sequence[str], wanted: Wanted, begun: Callable[[str], None
         def work(interface: str, descriptor: int, control: "Control", tally: Tally) -> int:
             from sniffer.daemon.worker import work_with
 
-            work = work_with(wanted.capture, TrackSettings(), settings, wanted.ports)
+            work = work_with(settings)
             return work(interface, descriptor, control, tally)
 
         def serve(control: "Control", interfaces: Sequence[str]) -> int:
             return _serve(wanted, outputs[0], control, interfaces)
 
-        settings = DaemonSettings()
-        names = list(dict.fromkeys(interfaces))
-        launcher = Launcher(names, open_socket, work, serve, begun, settings.spare_sockets)
+        def begun(address: str) -> None:
+            wanted.screen.begun(names, f"{address}/metrics")
+
+        settings = wanted.configuration.settings
+        names = list(dict.fromkeys(settings.watch.interfaces))
+        launcher = Launcher(names, open_socket, work, serve, begun, settings.daemon.spare_sockets)
         # Once, by whoever may still open them: every server goes on in the same files.
         outputs.append(Outputs(stack, wanted.form, wanted.outputs, []))
         outputs[0].flush()  # or each process would write what is still in a buffer
@@ -58,13 +60,21 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
     from sniffer.daemon.server import Server
     from sniffer.export.metrics import Build
     from sniffer.export.summary import summary
-    from sniffer.judge.profile import find_profile, load_profiles
     from sniffer.pipeline import Limit
 
-    profiles = load_profiles()
-    forced = None if wanted.profile is None else find_profile(wanted.profile, profiles)
+    profiles, forced = chosen_profiles(wanted.configuration)
     build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
-    server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build, forced)
+    server = Server(wanted.configuration.settings, profiles, build, forced)
+
+    def pass_time(reader: Reader) -> None:
+        wanted.screen.pass_time(lambda: seen(reader))
+
+    def report(reader: Reader) -> None:
+        _report(reader)
+        wanted.screen.say_nothing_yet(*seen(reader))
+
+    def seen(reader: Reader) -> "tuple[Coverage, float]":
+        return reader.coverage(), max(account.up_seconds for account in reader.accounts)
 
     def ready() -> None:
         server.is_ready = True
@@ -75,10 +85,11 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
         server.judge,
         server.aggregate,
         server.lock,
-        (outputs.write,),
+        (outputs.write, wanted.screen.name),
         flush=outputs.flush,
-        report=_report,
+        report=report,
         ready=ready,
+        passing=pass_time,
         limit=None if wanted.events is None else Limit(wanted.events),
     )
     for place, interface in enumerate(interfaces):

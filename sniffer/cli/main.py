@@ -14,11 +14,13 @@ from sniffer.errors import (
     EXIT_OK,
     EXIT_UNREADABLE,
     EXIT_USAGE,
+    ConfigErrors,
     HelloWatchError,
 )
 
 COMMANDS = {
     "analyze": "Analyse capture files: which devices offer old TLS?",
+    "config": "Check or show the configuration.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
 }
 """What is built: each has a module of its name here, with a ``command``."""
@@ -38,7 +40,6 @@ LATER = {
     "crosscheck": "A second opinion from independent dissectors.",
     "profiles": "Provider profiles.",
     "setup": "First installation.",
-    "config": "Check or show the configuration.",
     "interfaces": "What can be captured on.",
     "doctor": "What is wrong with this mirror port or capture.",
     "assets": "Dashboards, rules and units to copy.",
@@ -141,6 +142,9 @@ def main() -> None:
     _reserve_standard_streams()
     try:
         code = _run()
+    except ConfigErrors as several:
+        for one in several.errors:
+            code = _tell(str(one), several.exit_code)
     except HelloWatchError as error:
         code = _tell(str(error), error.exit_code)
     except click.ClickException as error:

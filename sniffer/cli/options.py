@@ -13,8 +13,13 @@ from sniffer.errors import EXIT_DAMAGED, EXIT_FOUND, EXIT_OK, EXIT_UNREADABLE, C
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from sniffer.config import LogSettings
+    from sniffer.config_file import Configuration
+    from sniffer.judge.profile import Profile
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+PROFILE_OPTION = "--profile"
 FAIL_ON = ("legacy", "incompatible", "at-risk")
 STORE = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")
 FORMATS = ("table", "json", "ndjson", "csv", "zeek", "eve")
@@ -52,6 +57,16 @@ def check_seconds(_ctx: click.Context, _param: click.Parameter, value: str | Non
     if seconds > threading.TIMEOUT_MAX:
         raise click.BadParameter(f"{value!r} is longer than this machine can wait")
     return seconds
+
+
+def config_options(command: Decorated) -> Decorated:
+    """Add what names the configuration file."""
+    return click.option(
+        "--config",
+        "config",
+        metavar="FILE",
+        help="Configuration file; default /etc/hellowatch/config.toml, if it is there.",
+    )(command)
 
 
 def event_options(command: Decorated) -> Decorated:
@@ -118,8 +133,7 @@ def output_options(command: Decorated) -> Decorated:
                 "--log-format",
                 metavar="text|json",
                 type=click.Choice(["text", "json"]),
-                default="text",
-                help="Of the lines on standard error.",
+                help="Of the lines on standard error; default text.",
             ),
             click.option(
                 "--color",
@@ -197,14 +211,53 @@ def installed_version() -> str:
         return "unknown"
 
 
-def configure_log(quiet: bool, verbose: int, form: str) -> None:
-    """Set up the log lines: warnings, with -v what happens, with -vv all."""
+def log_options(quiet: bool, verbose: int, form: str | None) -> dict[str, tuple[str, Any]]:
+    """Return the settings of the log that the command line makes: -v what happens, -vv all."""
+    made: dict[str, tuple[str, Any]] = {}
+    if verbose:
+        made["log.level"] = ("-v", "info" if verbose == 1 else "debug")
+    if quiet:
+        made["log.level"] = ("-q", "error")
+    if form is not None:
+        made["log.format"] = ("--log-format", form)
+    return made
+
+
+def pipeline_settings(ports: str | None, profile: str | None) -> dict[str, tuple[str, Any]]:
+    """Return the settings that the shared options make."""
+    made: dict[str, tuple[str, Any]] = {}
+    if ports is not None:
+        made["watch.ports"] = ("--ports", ports)
+    if profile is not None:
+        made["judge.profile"] = ("--profile", profile)
+    return made
+
+
+def chosen_profiles(configuration: "Configuration") -> "tuple[dict[str, Profile], Profile | None]":
+    """Return the profiles by name, and the one that is forced. Raises ConfigError."""
+    from pathlib import Path
+
+    from sniffer.judge.profile import find_profile, load_profiles
+
+    judge = configuration.settings.judge
+    profiles = load_profiles(map(Path, judge.profiles))
+    if not judge.profile:
+        return profiles, None
+    try:
+        return profiles, find_profile(judge.profile, profiles)
+    except ConfigError as error:
+        if error.path == PROFILE_OPTION:
+            raise configuration.error("judge.profile", error.why) from error
+        raise
+
+
+def configure_log(settings: "LogSettings") -> None:
+    """Set up the log lines."""
     import logging
 
     from sniffer import log
 
-    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-    log.configure(logging.ERROR if quiet else levels[min(verbose, 2)], form)
+    log.configure(getattr(logging, settings.level.upper()), settings.format)
 
 
 def exit_code(states: list[str], totals: dict[str, Any], fail_on: tuple[str, ...]) -> int:

@@ -9,16 +9,14 @@ from types import FrameType
 import parsers
 from sniffer.analysis import input_read, log_mistakes
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile
-from sniffer.cli.options import exit_code, installed_version
+from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
 from sniffer.cli.stop import Stop, Stopped
 from sniffer.cli.wanted import Wanted
-from sniffer.config import InventorySettings, TrackSettings
 from sniffer.daemon.server import Gauges, Server
 from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK
 from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
-from sniffer.judge.profile import find_profile, load_profiles
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline
 from sniffer.track.tracker import Tracker
@@ -29,8 +27,8 @@ def replay(path: str, wanted: Wanted) -> int:
 
     Raises InputError, ConfigError, and BrokenPipeError.
     """
-    profiles = load_profiles()
-    forced = None if wanted.profile is None else find_profile(wanted.profile, profiles)
+    settings, screen = wanted.configuration.settings, wanted.screen
+    profiles, forced = chosen_profiles(wanted.configuration)
     duration = wanted.seconds
 
     stop = Stop(signal.SIGINT, signal.SIGTERM)
@@ -48,12 +46,12 @@ def replay(path: str, wanted: Wanted) -> int:
         except Stopped:
             return _ended_by(stop)
         build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
-        server = Server(wanted.metrics, InventorySettings(), wanted.ports, profiles, build, forced)
+        server = Server(settings, profiles, build, forced)
         pipeline = Pipeline(
-            Tracker(TrackSettings(), wanted.ports, os.urandom(16), ordered=False, path=path),
+            Tracker(settings.track, settings.ports, os.urandom(16), ordered=False, path=path),
             server.judge,
             server.aggregate,
-            (sinks.write,),
+            (sinks.write, screen.name),
             lock=server.lock,
             waiting=stop,
             limit=None if wanted.events is None else Limit(wanted.events),
@@ -63,7 +61,7 @@ def replay(path: str, wanted: Wanted) -> int:
         address = server.start()
         stack.callback(server.close)
         _report_on_request(stack, name, pipeline)
-        wanted.announce("metrics at", f"{address}/metrics")
+        screen.announce("metrics at", f"{address}/metrics")
 
         try:
             if source is None:
@@ -87,7 +85,7 @@ def replay(path: str, wanted: Wanted) -> int:
         sinks.finish(told, wanted.zone, wanted.color)
         try:
             if duration is None:
-                wanted.announce("replayed; until Ctrl-C the metrics stay at", f"{address}/metrics")
+                screen.announce("replayed; until Ctrl-C the metrics stay at", f"{address}/metrics")
             if duration != 0:
                 stop.sleep(duration)
         except Stopped:

@@ -1,7 +1,7 @@
 """``hellowatch run``: the daemon, or a capture replayed through its pipeline."""
 
 import sys
-from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -10,11 +10,14 @@ from sniffer.cli.options import (
     check_format,
     check_seconds,
     check_store,
+    config_options,
     configure_log,
     event_options,
     later,
+    log_options,
     output_options,
     pipeline_options,
+    pipeline_settings,
     zone,
 )
 
@@ -28,19 +31,14 @@ Exit codes:
 \b
 Examples:
   hellowatch run -i eth1
+  hellowatch run --config office.toml
   hellowatch run --replay pcaps/office.pcapng
   curl http://127.0.0.1:10993/metrics
 
 \b
 Signals: SIGTERM ends it after what is at hand was counted; SIGUSR1 prints what was lost;
-SIGHUP reads the configuration anew (there is none yet).
+SIGHUP reads the configuration anew.
 """
-
-
-PATIENCE = (
-    "devices show when they speak: that none is seen means something after a working day, "
-    "better after a month's end"
-)
 
 
 @click.command("run", epilog=EPILOG)
@@ -86,6 +84,7 @@ PATIENCE = (
     help="Memory of each interface's ring; default 64.",
 )
 @click.option("-p", "not_promiscuous", is_flag=True, help="Do not set promiscuous mode.")
+@config_options
 @event_options
 @pipeline_options
 @output_options
@@ -95,7 +94,6 @@ PATIENCE = (
 @later("--web", takes_value=False)
 @later("--web.config.file")
 @later("--serve.listen-address")
-@later("--config")
 def command(
     interfaces: tuple[str, ...],
     replay: str | None,
@@ -105,6 +103,7 @@ def command(
     duration: float | None,
     ring_mebibytes: int | None,
     not_promiscuous: bool,
+    config: str | None,
     count: int | None,
     fail_on: tuple[str, ...],
     ports: str | None,
@@ -114,7 +113,7 @@ def command(
     tz: str,
     quiet: bool,
     verbose: int,
-    log_format: str,
+    log_format: str | None,
     color: str,
 ) -> None:
     """Watch an interface, or replay a capture, and serve the metrics.
@@ -123,27 +122,33 @@ def command(
     """
     if interfaces and replay is not None:
         raise click.UsageError("-i and --replay: one of them at a time")
-    if not interfaces and replay is None:
-        raise click.UsageError("name an interface with -i IFACE, or a capture with --replay FILE")
-    from msgspec.structs import replace
-
+    from sniffer.cli.screen import Screen
     from sniffer.cli.wanted import Wanted
-    from sniffer.config import DEFAULT_PORTS, CaptureSettings, MetricsSettings, parse_ports
+    from sniffer.config_file import Sources
 
-    configure_log(quiet, verbose, log_format)
-    check_store(store)
-    capture = CaptureSettings(promiscuous=not not_promiscuous)
-    if ring_mebibytes is not None:
-        capture = replace(capture, ring_bytes=ring_mebibytes << 20)
-    metrics = MetricsSettings()
+    options: dict[str, tuple[str, Any]] = {
+        **pipeline_settings(ports, profile),
+        **log_options(quiet, verbose, log_format),
+    }
+    if interfaces:
+        options["watch.interfaces"] = ("-i", interfaces)
     if listen_address is not None:
-        metrics = MetricsSettings(listen_address=listen_address)
-    announce = _announcer(quiet, log_format)
+        options["web.listen_address"] = ("--web.listen-address", listen_address)
+    if ring_mebibytes is not None:
+        options["capture.ring_bytes"] = ("-B", ring_mebibytes << 20)
+    if not_promiscuous:
+        options["capture.promiscuous"] = ("-p", False)
+    sources = Sources(config, options)
+    configuration = sources.load()
+    settings = configuration.settings
+    if replay is None and not settings.watch.interfaces:
+        raise click.UsageError("name an interface with -i IFACE, or a capture with --replay FILE")
+    configure_log(settings.log)
+    check_store(store)
+    screen = Screen(is_quiet=quiet, is_json=settings.log.format == "json")
     wanted = Wanted(
-        ports=DEFAULT_PORTS if ports is None else parse_ports(ports),
-        profile=profile,
-        metrics=metrics,
-        capture=capture,
+        sources=sources,
+        configuration=configuration,
         form=form,
         outputs=outputs,
         events=count,
@@ -151,7 +156,7 @@ def command(
         zone=zone(tz),
         color=color,
         seconds=duration,
-        announce=announce,
+        screen=screen,
     )
     if replay is not None:
         from sniffer.cli.replay import replay as run_replay
@@ -159,30 +164,5 @@ def command(
         sys.exit(run_replay(replay, wanted))
 
     from sniffer.cli.live import watch
-    from sniffer.log import one_line
 
-    what = f"watching {', '.join(map(one_line, interfaces))}; metrics at"
-
-    def begun(address: str) -> None:
-        announce(what, f"{address}/metrics")
-        if not quiet and log_format == "text":
-            click.echo(f"hellowatch: {PATIENCE}", err=True)
-
-    sys.exit(watch(interfaces, wanted, begun))
-
-
-def _announcer(quiet: bool, log_format: str) -> Callable[[str, str], None]:
-    """Return what tells the user where the page is: a plain line, or a line of the JSON log."""
-    import logging
-
-    logger = logging.getLogger(__name__)
-    if not quiet:
-        logger.setLevel(logging.INFO)
-
-    def announce(what: str, url: str) -> None:
-        if log_format == "json":
-            logger.info(what, {"url": url})
-        elif not quiet:
-            click.echo(f"hellowatch: {what} {url}", err=True)
-
-    return announce
+    sys.exit(watch(wanted))

@@ -1,9 +1,9 @@
-"""What the command line says about a run, in both its modes."""
+"""What is wanted of a run, in both its modes."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from sniffer.config import CaptureSettings, MetricsSettings, Ports
+from sniffer.cli.screen import Screen
+from sniffer.config_file import Configuration, Sources
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 class Wanted(NamedTuple):
     """The choices of ``hellowatch run``."""
 
-    ports: Ports
-    profile: str | None
-    metrics: MetricsSettings
-    capture: CaptureSettings
+    sources: Sources
+    """Where the configuration comes from; read again at SIGHUP."""
+    configuration: Configuration
     form: str | None
     outputs: tuple[str, ...]
     events: int | None
@@ -23,5 +22,4 @@ class Wanted(NamedTuple):
     zone: "tzinfo"
     color: str
     seconds: float | None
-    announce: Callable[[str, str], None]
-    """Tells the user a sentence and an address."""
+    screen: Screen

@@ -20,15 +20,13 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, cast
 
-from sniffer.config import MetricsSettings
+from sniffer.config import LISTEN_ADDRESS, WebSettings, split_address
 from sniffer.errors import ConfigError
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 logger = logging.getLogger(__name__)
-
-LISTEN_ADDRESS = "--web.listen-address"
 
 LONGEST_HEAD = 16_384
 """Octets of a request's first line and headers together."""
@@ -53,7 +51,7 @@ class Listener:
     """
 
     def __init__(
-        self, settings: MetricsSettings, registry: "Collector", ready: Callable[[], bool]
+        self, settings: WebSettings, registry: "Collector", ready: Callable[[], bool]
     ) -> None:
         """Take what to serve; nothing is bound before ``start``."""
         from prometheus_client import make_wsgi_app
@@ -159,21 +157,13 @@ def _unusable(where: str, error: OSError | UnicodeError) -> ConfigError:
 
 def _resolve(where: str) -> list[tuple[int, tuple[Any, ...]]]:
     """Return families and addresses of ``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``, best first."""
-    host, colon, number = where.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not (number.isascii() and number.isdigit()) or int(number) > 65535:
-        why = f"{where!r} is no address: write HOST:PORT, [IPV6]:PORT or :PORT"
-        raise ConfigError("", LISTEN_ADDRESS, why)
-    if ":" in host and not bracketed:
-        why = f"{where!r} is ambiguous: write an IPv6 address in brackets, [::1]:{number}"
-        raise ConfigError("", LISTEN_ADDRESS, why)
-    port = int(number)
+    host, port = split_address(where)
     if not host:
         # Every address: both families through one socket, or IPv4 where there is no IPv6.
         return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104
     try:
         found = socket.getaddrinfo(
-            host[1:-1] if bracketed else host,
+            host.strip("[]"),
             port,
             type=socket.SOCK_STREAM,
             flags=socket.AI_PASSIVE,
@@ -195,7 +185,7 @@ class _Server(ThreadingMixIn, TCPServer):
         self,
         family: int,
         address: tuple[Any, ...],
-        settings: MetricsSettings,
+        settings: WebSettings,
         page: Callable[[str, str, str, str], Page],
     ) -> None:
         self.address_family = family

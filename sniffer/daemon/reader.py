@@ -155,13 +155,15 @@ class Reader:
         flush: Callable[[], None],
         report: Callable[["Reader"], None],
         ready: Callable[[], None],
+        passing: Callable[["Reader"], None],
         limit: Limit | None = None,
     ) -> None:
         """Read for these interfaces.
 
         ``lock`` is held while events are counted, not while ``sinks`` are told; ``flush`` is
         called when they were. ``report`` answers a request to say what was lost;
-        ``ready`` is called once, when every interface was heard of.
+        ``ready`` is called once, when every interface was heard of; ``passing`` once a second,
+        or more often.
         """
         self.interfaces = tuple(interfaces)
         self.accounts = [Account() for _ in interfaces]
@@ -175,6 +177,7 @@ class Reader:
         self._flush = flush
         self._report = report
         self._ready = ready
+        self._passing = passing
         self._was_ready = False
         self._limit = limit
         self._join = Join()
@@ -201,6 +204,7 @@ class Reader:
             for place in list(self._links):
                 self._read(place)
             self._judge_due()
+            self._passing(self)
             self._hear()
         for place in list(self._links):
             self._read_to_end(place)

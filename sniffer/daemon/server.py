@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from sniffer.config import InventorySettings, MetricsSettings, Ports
+from sniffer.config import Settings
 from sniffer.daemon.listener import Listener
 from sniffer.export.metrics import Build, Interface, Metrics, Picture, registry
 from sniffer.inventory.aggregate import Aggregate
@@ -35,21 +35,22 @@ class Server:
 
     def __init__(
         self,
-        metrics: MetricsSettings,
-        inventory: InventorySettings,
-        ports: Ports,
+        settings: Settings,
         profiles: Mapping[str, Profile],
         build: Build,
         forced: Profile | None = None,
     ) -> None:
         """Begin with an empty aggregate; nothing is served before ``start``."""
+        ports = settings.ports
         self.lock = threading.Lock()
         self.judge = Judge(ports, profiles, forced)
-        self.aggregate = Aggregate(inventory, ports, profiles, metrics.device_series)
+        self.aggregate = Aggregate(
+            settings.inventory, ports, profiles, settings.metrics.device_series
+        )
         self.is_ready = False
         self._watched: dict[str, Callable[[], Gauges]] = {}
         collector = Metrics(self.picture, ports, profiles, build)
-        self._listener = Listener(metrics, registry(collector), lambda: self.is_ready)
+        self._listener = Listener(settings.web, registry(collector), lambda: self.is_ready)
 
     def watch(self, name: str, gauges: Callable[[], Gauges]) -> None:
         """Show an input or interface; ``gauges`` is called with the lock held."""

@@ -18,7 +18,7 @@ from msgspec import structs
 from parsers.batch import Batch
 from sniffer.capture.filter import build
 from sniffer.capture.ring import Ring
-from sniffer.config import CaptureSettings, DaemonSettings, Ports, TrackSettings
+from sniffer.config import Settings
 from sniffer.daemon import privileges, seccomp
 from sniffer.daemon.control import GONE, Control
 from sniffer.daemon.launcher import DRAIN_SECONDS, Tally
@@ -50,19 +50,21 @@ class Worker:
         descriptor: int,
         control: Control,
         tally: Tally,
-        *,
-        capture: CaptureSettings,
-        track: TrackSettings,
-        daemon: DaemonSettings,
-        ports: Ports,
+        settings: Settings,
     ) -> None:
         """Set up the ring on a packet socket. Raises CaptureError."""
         self._control = control
         self._tally = tally
         self._descriptor = descriptor
-        self.ring = Ring(descriptor, interface, capture, build(ports).program)
-        self.tracker = Tracker(track, ports, os.urandom(KEY_OCTETS), ordered=False)
-        self._sender = Sender(daemon.waiting_bytes)
+        ports = settings.ports
+        self.ring = Ring(
+            descriptor,
+            interface,
+            settings.capture,
+            build(ports, tunnels=settings.capture.tunnels).program,
+        )
+        self.tracker = Tracker(settings.track, ports, os.urandom(KEY_OCTETS), ordered=False)
+        self._sender = Sender(settings.daemon.waiting_bytes)
         self._reported = 0.0
         self._mistakes = 0
 
@@ -144,23 +146,12 @@ class Worker:
         self._sender.close()
 
 
-def work_with(
-    capture: CaptureSettings, track: TrackSettings, daemon: DaemonSettings, ports: Ports
-) -> Callable[[str, int, Control, Tally], int]:
+def work_with(settings: Settings) -> Callable[[str, int, Control, Tally], int]:
     """Return what the launcher runs in a worker, with these settings."""
 
     def work(interface: str, descriptor: int, control: Control, tally: Tally) -> int:
         close_all_but(control.fileno(), descriptor)
-        worker = Worker(
-            interface,
-            descriptor,
-            control,
-            tally,
-            capture=capture,
-            track=track,
-            daemon=daemon,
-            ports=ports,
-        )
+        worker = Worker(interface, descriptor, control, tally, settings)
         if not worker.enter_cage():
             fields = {"interface": interface}
             logger.warning("System calls cannot be restricted on this machine", fields)

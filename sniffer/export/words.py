@@ -110,10 +110,13 @@ def short_version(version: int | None) -> str:
     return name.removeprefix("TLS ") if version >= TLS_1_0 else name
 
 
-def nothing_yet(coverage: Coverage) -> str:
-    """Return what a screen without devices says: how long was watched, and what was seen."""
+def nothing_yet(coverage: Coverage, seconds: float | None = None) -> str:
+    """Return what a screen without devices says: how long was watched, and what was seen.
+
+    ``seconds`` None: from the first frame to the newest.
+    """
     return (
-        f"Watched for {duration(coverage.watched_seconds)}: "
+        f"Watched for {duration(coverage.watched_seconds if seconds is None else seconds)}: "
         f"{counted(coverage.frames, 'frame')}, {counted(coverage.flows, 'conversation')}, "
         f"{counted(coverage.hellos, 'hello')}. {WATCH_LONGER}"
     )

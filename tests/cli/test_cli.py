@@ -51,6 +51,7 @@ def test_help_loads_the_command_line_library_and_nothing_else(
     assert ours <= {
         "sniffer.cli",
         "sniffer.cli.analyze",
+        "sniffer.cli.config",
         "sniffer.cli.main",
         "sniffer.cli.options",
         "sniffer.cli.output",
@@ -93,7 +94,6 @@ LATER_USES = (
     ["probe", "outlook.office365.com:993"],
     *(["relay", what, "--x", "y"] for what in ("stunnel", "haproxy", "postfix", "check", "test")),
     ["profiles", "diff", "a", "b"],
-    ["config", "check"],
     ["assets", "export", "dir"],
     ["top", "-i", "eth1"],
     ["-D"],
@@ -104,7 +104,6 @@ LATER_USES = (
     ["run", "-s", "65535"],
     ["run", "--web.config.file", "web.yml"],
     ["run", "--serve.listen-address", "127.0.0.1:10994"],
-    ["run", "--config", "config.toml"],
     ["analyze", "-w", "out.pcap", str(OFFICE)],
     ["analyze", "-j", "2", str(OFFICE)],
     ["analyze", "--duration", "10m", str(OFFICE)],

@@ -19,6 +19,7 @@ import pytest
 from program import ANY_PORT, OFFICE, PROGRAM, SECONDS, environment, hellowatch, running
 from prometheus_client.parser import text_string_to_metric_families
 
+HELLO = craft.client_hello()
 CUT = OFFICE.read_bytes()[:30_000]
 READY_WORDS = "until Ctrl-C the metrics stay at"
 
@@ -294,13 +295,47 @@ def test_address_that_cannot_be_used_is_one_line(where: str, tmp_path: Path) -> 
     assert run.stderr.count(b"\n") == 1
 
 
+def test_every_device_with_old_tls_is_named_once(tmp_path: Path) -> None:
+    said = [
+        craft.Conversation(f"10.0.0.{1 + number % 3}", client_port=40_000 + number)
+        .open()
+        .client(craft.client_hello(sni=f"mail\x1b[2J{number}"))
+        .server(craft.alert())
+        .fin("server")
+        for number in range(9)
+    ]
+    modern = craft.Conversation("10.0.0.9").open().client(craft.tls13_client_hello())
+    capture = craft.pcap([frame for talk in [*said, modern] for frame in talk.frames()])
+    (tmp_path / "old.pcap").write_bytes(capture)
+    options = [*ANY_PORT, "--replay", "old.pcap", "--duration", "0"]
+    run = hellowatch("run", *options, cwd=tmp_path)
+    named = re.findall(rb"WARNING New device with old TLS device=(\S+) (.*)", run.stderr)
+    assert [device for device, _ in named] == [b"10.0.0.1", b"10.0.0.2", b"10.0.0.3"]
+    assert named[0][1] == rb'offers="TLS 1.0" server=mail\x1b[2J0 port=993 outcome=alert'
+    assert b"\x1b" not in run.stderr
+
+
+def test_flood_of_old_devices_names_few_and_counts_the_rest(tmp_path: Path) -> None:
+    frames = [
+        frame
+        for number in range(200)
+        for frame in craft.Conversation(f"10.0.1.{number}").open().client(HELLO).frames()
+    ]
+    (tmp_path / "many.pcap").write_bytes(craft.pcap(frames))
+    options = [*ANY_PORT, "--replay", "many.pcap", "--duration", "0"]
+    run = hellowatch("run", *options, cwd=tmp_path)
+    assert run.stderr.count(b"device=") == 10
+    assert b"held_back=190" in run.stderr
+
+
 def test_quiet_says_nothing_and_json_is_json(tmp_path: Path) -> None:
     options = ["--replay", OFFICE, "-o", "x.json", "--duration", "0"]
     run = hellowatch("run", *ANY_PORT, "-q", *options, cwd=tmp_path)
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
     run = hellowatch("run", *ANY_PORT, "--log-format", "json", *options, cwd=tmp_path)
-    (line,) = [json.loads(line) for line in run.stderr.splitlines()]
+    line, *devices = [json.loads(line) for line in run.stderr.splitlines()]
     assert line["message"] == "metrics at"
+    assert {one["log.level"] for one in devices} == {"warning"}
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/metrics", line["fields"]["url"])
 
 

@@ -13,7 +13,7 @@ import struct
 import sys
 
 from sniffer.capture.ring import open_socket
-from sniffer.config import DEFAULT_PORTS, CaptureSettings, DaemonSettings, TrackSettings
+from sniffer.config import CaptureSettings, Settings, TrackSettings
 from sniffer.daemon import worker
 from sniffer.daemon.launcher import Launcher
 from sniffer.track.tracker import Tracker
@@ -113,7 +113,7 @@ def serve(control, interfaces) -> int:
 def main() -> None:
     worker.Tracker = Trying
     capture = CaptureSettings(ring_bytes=1 << 20, block_bytes=1 << 16, idle_seconds=0.1)
-    work = worker.work_with(capture, TrackSettings(flows=1024), DaemonSettings(), DEFAULT_PORTS)
+    work = worker.work_with(Settings(capture=capture, track=TrackSettings(flows=1024)))
     launcher = Launcher([sys.argv[1]], open_socket, work, serve, print, spares=0)
     sys.exit(launcher.run(1.0))
 

@@ -2,7 +2,7 @@
 
 from handshakes import handshake
 
-from sniffer.config import DEFAULT_PORTS, InventorySettings, MetricsSettings
+from sniffer.config import Settings
 from sniffer.daemon.server import Server
 from sniffer.export.metrics import Build
 from sniffer.judge.ladder import MOST_LADDERS
@@ -11,7 +11,7 @@ BUILD = Build(version="1", revision="a", compiled=False)
 
 
 def test_forgotten_retries_are_in_the_picture():
-    server = Server(MetricsSettings(), InventorySettings(), DEFAULT_PORTS, {}, BUILD)
+    server = Server(Settings(), {}, BUILD)
     for client in range(MOST_LADDERS + 3):
         server.judge.judge(handshake(source=client.to_bytes(4)))
     assert server.picture().ladders_evicted == 3

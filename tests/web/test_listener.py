@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from sniffer.config import MetricsSettings
+from sniffer.config import WebSettings
 from sniffer.daemon.listener import LONGEST_HEAD, Listener
 from sniffer.errors import ConfigError
 
@@ -65,7 +65,7 @@ def serve(snapshots: Snapshots) -> Iterator[Serve]:
 
     def start(ready: Callable[[], bool] = lambda: True, **settings: object) -> Listener:
         listener = Listener(
-            MetricsSettings(**{"listen_address": "127.0.0.1:0", **settings}), registry, ready
+            WebSettings(**{"listen_address": "127.0.0.1:0", **settings}), registry, ready
         )
         listener.start()
         started.append(listener)
