@@ -27,6 +27,9 @@ OTHER_SERVICE = "tls"
 LONGEST_INTERFACE = 15
 """Octets of an interface's name, as the kernel has it."""
 
+IMPLICIT_TLS = frozenset({"imaps", "pop3s", "smtps"})
+"""Services that never begin in clear text; any other may be upgraded."""
+
 
 class Ports(Struct, frozen=True):
     """Which TCP flows are followed, and the service word of each port."""

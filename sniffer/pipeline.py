@@ -97,6 +97,7 @@ class Pipeline:
             incomplete=counted.incomplete,
             evicted=counted.evicted,
             unseen_bytes=counted.unseen_bytes,
+            filtered_bytes=counted.filtered_bytes,
             conflicts=counted.conflicts,
             first_ns=counted.first_ns,
             last_ns=counted.last_ns,

@@ -1,5 +1,6 @@
 """What the tests of captures share: frames, walked and expected, and a tracker over them."""
 
+from pathlib import Path
 from typing import Protocol
 
 import craft
@@ -7,6 +8,7 @@ from craft import Conversation
 
 from parsers.answer import FOUND
 from parsers.batch import Batch
+from sniffer.capture.files import CaptureFile
 from sniffer.config import TrackSettings, parse_ports
 from sniffer.event import Handshake
 from sniffer.track.counters import Counters
@@ -39,6 +41,15 @@ def told(batch: Batch) -> list[Told]:
         )
         for i in range(batch.count)
     ]
+
+
+def frames_in(path: Path) -> list[craft.Frame]:
+    """Return the frames of a capture file, each with its time."""
+    source, batch, found = CaptureFile(str(path)), Batch(), []
+    while source.read(batch):
+        found += [(time_ns, octets) for octets, _, time_ns, _ in told(batch)]
+    source.close()
+    return found
 
 
 def expected(

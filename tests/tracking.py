@@ -63,10 +63,14 @@ def batch_of(frames: Sequence[Frame], link: int = LINK_ETHERNET, snaplen: int = 
 
 
 def tracker(
-    settings: TrackSettings = SMALL, ports: Ports = DEFAULT_PORTS, *, ordered: bool = True
+    settings: TrackSettings = SMALL,
+    ports: Ports = DEFAULT_PORTS,
+    *,
+    ordered: bool = True,
+    behind_filter: bool = False,
 ) -> Tracker:
     """Make a tracker with a known key."""
-    return Tracker(settings, ports, KEY, ordered=ordered)
+    return Tracker(settings, ports, KEY, ordered=ordered, behind_filter=behind_filter)
 
 
 def track(
@@ -76,9 +80,10 @@ def track(
     ports: Ports = DEFAULT_PORTS,
     ordered: bool = True,
     snaplen: int = 1 << 18,
+    behind_filter: bool = False,
 ) -> Tracked:
     """Run frames through a tracker to their end; nothing may be left in it, or go wrong."""
-    one = tracker(settings, ports, ordered=ordered)
+    one = tracker(settings, ports, ordered=ordered, behind_filter=behind_filter)
     one.observe(batch_of(list(frames), snaplen=snaplen))
     handshakes = one.ready()
     one.finish()

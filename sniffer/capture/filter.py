@@ -36,7 +36,7 @@ from sniffer.capture.bpf import (
     W,
     run,
 )
-from sniffer.config import Ports
+from sniffer.config import IMPLICIT_TLS, Ports
 
 KEEP_LABEL = "keep"
 DROP_LABEL = "drop"
@@ -72,9 +72,6 @@ FIRST_RECORD, LAST_RECORD = 20, 22
 SSLV2 = 0x80
 SHORT_PAYLOAD = 64
 """Server segments up to here pass: a server that dribbles its answer is read too."""
-
-IMPLICIT_TLS = frozenset({"imaps", "pop3s", "smtps"})
-"""Services that never begin in clear text; any other may be upgraded."""
 
 # Cells of the program.
 PACKET_END, PAYLOAD, FOLLOWING = range(3)

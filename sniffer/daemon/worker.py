@@ -57,13 +57,15 @@ class Worker:
         self._tally = tally
         self._descriptor = descriptor
         ports = settings.ports
-        self.ring = Ring(
-            descriptor,
-            interface,
-            settings.capture,
-            build(ports, tunnels=settings.capture.tunnels).program,
+        made = build(ports, tunnels=settings.capture.tunnels)
+        self.ring = Ring(descriptor, interface, settings.capture, made.program)
+        self.tracker = Tracker(
+            settings.track,
+            ports,
+            os.urandom(KEY_OCTETS),
+            ordered=False,
+            behind_filter=not made.whole_tcp,
         )
-        self.tracker = Tracker(settings.track, ports, os.urandom(KEY_OCTETS), ordered=False)
         self._sender = Sender(settings.daemon.waiting_bytes)
         self._reported = 0.0
         self._mistakes = 0

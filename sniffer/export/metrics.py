@@ -504,6 +504,13 @@ ROWS = (
         _sum(lambda coverage: coverage.unseen_bytes),
     ),
     Row(
+        "hellowatch_filtered_bytes_total",
+        "counter",
+        (),
+        "Octets of followed conversations that our own filter held back.",
+        _sum(lambda coverage: coverage.filtered_bytes),
+    ),
+    Row(
         "hellowatch_capture_up",
         "gauge",
         ("interface",),

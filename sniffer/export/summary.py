@@ -169,6 +169,7 @@ def coverage_json(snapshot: Snapshot, coverage: Coverage) -> Json:
         "evicted": dict(sorted(coverage.evicted.items())),
         "devices_let_go": snapshot.devices_let_go,
         "unseen_bytes": coverage.unseen_bytes,
+        "filtered_bytes": coverage.filtered_bytes,
         "conflicts": coverage.conflicts,
         "first_seen": None if coverage.first_ns is None else timestamp(coverage.first_ns),
         "last_seen": None if coverage.last_ns is None else timestamp(coverage.last_ns),

@@ -62,6 +62,8 @@ class Coverage(Struct, kw_only=True):
     """What was let go for want of room, by what it was."""
     unseen_bytes: int = 0
     """Octets of followed streams that were acknowledged or overtaken and never seen."""
+    filtered_bytes: int = 0
+    """Octets of followed streams that our own filter held back: nothing that is wanted."""
     conflicts: int = 0
     """Segments that repeated octets with other content; the first ones were kept."""
     first_ns: int | None = None
@@ -175,6 +177,7 @@ _COUNTERS = (
     "frames_truncated",
     "frames_backwards",
     "unseen_bytes",
+    "filtered_bytes",
     "conflicts",
 )
 

@@ -41,6 +41,7 @@ class Counters(Struct, kw_only=True):
     evicted: dict[str, int]
     reassembly_bytes: int
     unseen_bytes: int
+    filtered_bytes: int
     conflicts: int
     first_ns: int | None
     last_ns: int | None

@@ -29,7 +29,9 @@ PHASE = 3
 BUFFER = 4
 """Handle of the reassembly buffer, plus one; 0: none."""
 WANT = 5
-"""Stream offset that must be reached before it makes sense to read again."""
+"""Stream offset that must be reached before it makes sense to read again.
+
+Where nothing is read any more: octets that were counted as not seen and may still come."""
 ACKED = 6
 """Stream offset up to which the other side confirmed that it was received."""
 
@@ -54,6 +56,8 @@ ASKED = 2048
 """The client asked for the upgrade: what it says next may be a hello."""
 ENDING = 4096
 """Established; how the session ends is still of interest, what it carries is not."""
+HOLDS_BACK = 8192
+"""The filter before us may keep what this server sends to itself."""
 HOPS_SHIFT = 16
 """Where the eight bits lie that hold the hop limit the server's frames arrive with."""
 HOPS_BITS = 0xFF << HOPS_SHIFT
@@ -82,6 +86,8 @@ LARGEST = 65536
 """Octets of one direction that can wait for what is missing before them."""
 WINDOW = 1 << 20
 """How far from what was seen a sequence number may lie to be of the same stream."""
+HELD_BACK = 1 << 30
+"""How much a filter may hold back between two segments; more looks like a step back."""
 RESET_WINDOW = 65535
 """How far behind the last octet a RST may lie (RFC 9293 section 3.10.7.4)."""
 RING = 0xFFFFFFFF

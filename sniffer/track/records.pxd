@@ -10,7 +10,7 @@ from parsers.tls.record cimport Record
 from sniffer.track.streams cimport Streams
 
 cdef int FOUND, NEED_MORE, NO_MATCH
-cdef Py_ssize_t SLOT_WORDS, HALF_0, HALF_WORDS, AT, PHASE, BUFFER, WANT
+cdef Py_ssize_t SLOT_WORDS, HALF_0, HALF_WORDS, ACKED, AT, PHASE, BUFFER, WANT
 cdef int RECORDS, CIPHER, LOST, OTHER, DONE, RENEGOTIATED, NO_ROOM
 cdef int CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA
 cdef int MOST_ISLANDS
@@ -28,7 +28,7 @@ cdef class Records:
     cdef bint final, closing
 
     @cython.locals(words="long long[:]", slot=Py_ssize_t, half=Py_ssize_t, at=int64_t, start=Py_ssize_t,
-                   end=Py_ssize_t, stop=int64_t, kept=int64_t, answer=int)
+                   end=Py_ssize_t, stop=int64_t, kept=int64_t, answer=int, is_held_back=bint)
     cdef int take(self, const unsigned char[:] wire, Frame frame, object attempt, int direction,
                   long long offset, long long now_ns) except? -2
     @cython.locals(words="long long[:]", slot=Py_ssize_t, half=Py_ssize_t, handle=Py_ssize_t, at=int64_t,
@@ -38,6 +38,7 @@ cdef class Records:
     @cython.locals(words="long long[:]", slot=Py_ssize_t, half=Py_ssize_t, handle=Py_ssize_t, at=int64_t,
                    island=int64_t, stop=int64_t, start=Py_ssize_t, end=Py_ssize_t, answer=int, _=int)
     cdef int _read_over_gaps(self, object attempt, int direction) except? -2
+    cdef int _note_gap(self, Py_ssize_t slot, int direction, long long octets) except -1
     @cython.locals(words="long long[:]", half=Py_ssize_t, record=Record, first=int64_t, at=Py_ssize_t,
                    want=Py_ssize_t, answer=int, content=int, after=Py_ssize_t, heard=Py_ssize_t)
     cdef int _walk(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end, object attempt,

@@ -14,6 +14,7 @@ from parsers.tls.message import Message
 from parsers.tls.record import Record
 from sniffer.event import Side
 from sniffer.track.layout import (
+    ACKED,
     AT,
     BUFFER,
     CIPHER,
@@ -83,14 +84,17 @@ class Records:
         if stop + frame.missing <= at:
             return DONE
         self.closing = False
-        if offset > at + LARGEST and words[half + PHASE] != LOST:
+        is_held_back = at < offset <= words[half + ACKED] and self.streams.may_hold_back(
+            slot, direction
+        )
+        if words[half + PHASE] != LOST and (offset > at + LARGEST or is_held_back):
             # What is missing will not come any more.
             answer = self._read_over_gaps(attempt, direction)
             if answer != DONE or attempt.outcome is not None:
                 return answer
             at = words[half + AT]
             if offset > at:
-                self.unseen_bytes += offset - at
+                self._note_gap(slot, direction, offset - at)
                 words[half + PHASE] = LOST
         if words[half + PHASE] == LOST:
             if not self._begins_with_record(wire, start, end):
@@ -172,7 +176,7 @@ class Records:
             start = reassembly.place(handle, island)
             end = start + stop - island
             if island > at or words[half + PHASE] in (LOST, OTHER):
-                self.unseen_bytes += island - at
+                self._note_gap(slot, direction, island - at)
                 start = self._find_record(reassembly.arena, start, end)
                 words[half + PHASE] = RECORDS
             words[half + AT] = stop - (end - start)
@@ -187,6 +191,12 @@ class Records:
         words[half + WANT] = 0
         self.streams.drop_buffer(slot, direction)
         return DONE
+
+    def _note_gap(self, slot: int, direction: int, octets: int) -> int:
+        """Count what is missing; what a filter may hold back ``Streams`` counts."""
+        if not self.streams.may_hold_back(slot, direction):
+            self.unseen_bytes += octets
+        return 0
 
     def _walk(
         self, wire: memoryview, start: int, end: int, attempt: Attempt, direction: int

@@ -7,11 +7,11 @@ from parsers.tls cimport record as tls_record
 from sniffer.track.flows cimport Flows
 from sniffer.track.reassembly cimport Reassembly
 
-cdef int ACK, RECORD_HANDSHAKE
-cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, ACKED
-cdef long long CLIENT_KNOWN, CLIENT_IS_1, SEEN_0, SEEN_1, SYN_SEEN, ONE_SIDED, HOPS_SHIFT
+cdef int ACK, RST, RECORD_HANDSHAKE
+cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
+cdef long long CLIENT_KNOWN, CLIENT_IS_1, SEEN_0, SEEN_1, SYN_SEEN, ONE_SIDED, HOLDS_BACK, HOPS_SHIFT
 cdef int FRESH, START, LOST, OTHER, NO_ROOM
-cdef long long WINDOW, RESET_WINDOW, HALF_RING, RING, LARGEST
+cdef long long WINDOW, HELD_BACK, RESET_WINDOW, HALF_RING, RING, LARGEST
 cdef unsigned long long SYN_ENTRIES, SYN_CLIENT, SYN_SERVER, SYN_CLIENT_IS_1
 
 @cython.final
@@ -21,7 +21,7 @@ cdef class Streams:
     cdef readonly Reassembly reassembly
     cdef unsigned long long[:] syns
     cdef unsigned char[:] syn_hops
-    cdef readonly long long wanted, one_sided
+    cdef readonly long long wanted, one_sided, filtered_bytes, unseen_bytes
 
     @cython.locals(top=int64_t, delta=int64_t)
     cdef int64_t offset(self, Py_ssize_t half, unsigned int sequence) except? -1 nogil
@@ -29,8 +29,19 @@ cdef class Streams:
     cdef bint is_same(self, const unsigned char[:] wire, Frame frame, Py_ssize_t half) except -1 nogil
     @cython.locals(words="long long[:]", offset=int64_t)
     cdef int note_acknowledgement(self, Frame frame, Py_ssize_t half) except -1 nogil
-    @cython.locals(words="long long[:]", handle=Py_ssize_t)
+    @cython.locals(words="long long[:]", handle=Py_ssize_t, at=int64_t)
     cdef int64_t reach(self, Py_ssize_t half) except? -1
+
+    cdef bint may_hold_back(self, Py_ssize_t slot, int direction) except -1 nogil
+    @cython.locals(direction=int)
+    cdef int note_passed_over(self, Py_ssize_t slot, Frame frame) except -1 nogil
+    @cython.locals(words="long long[:]", half=Py_ssize_t, offset=int64_t, ahead=int64_t,
+                   furthest=int64_t, late=int64_t)
+    cdef int pass_over(self, Py_ssize_t slot, int direction, unsigned int sequence,
+                       long long length) except -1 nogil
+    cdef int _note_missing(self, Py_ssize_t slot, int direction, long long octets) except -1 nogil
+    @cython.locals(half=Py_ssize_t, ahead=int64_t)
+    cdef int raise_top(self, Py_ssize_t slot, int direction, long long offset) except -1 nogil
 
     @cython.locals(at=Py_ssize_t, tag=uint64_t, said=uint64_t, client=uint64_t, server=uint64_t,
                    sequence=uint64_t, acknowledged=uint64_t, client_is_1=bint)
@@ -40,7 +51,7 @@ cdef class Streams:
     cdef Py_ssize_t begin(self, Py_ssize_t slot, long long now_ns, int client) except -1
 
     @cython.locals(state=int64_t)
-    cdef bint is_server(self, Py_ssize_t slot, int direction) except? 1
+    cdef bint is_server(self, Py_ssize_t slot, int direction) except -1 nogil
     @cython.locals(base=Py_ssize_t, state=int64_t)
     cdef int know_client(self, Py_ssize_t slot, int direction) except -1
     @cython.locals(slot=Py_ssize_t)

@@ -20,6 +20,8 @@ from sniffer.track.layout import (
     HALF_0,
     HALF_RING,
     HALF_WORDS,
+    HELD_BACK,
+    HOLDS_BACK,
     HOPS_SHIFT,
     LARGEST,
     LAST_SEEN,
@@ -31,6 +33,7 @@ from sniffer.track.layout import (
     PHASE,
     RESET_WINDOW,
     RING,
+    RST,
     SEEN_0,
     SEEN_1,
     SLOT_WORDS,
@@ -38,6 +41,7 @@ from sniffer.track.layout import (
     STATE,
     SYN_SEEN,
     TOP,
+    WANT,
     WINDOW,
     reserve,
 )
@@ -68,6 +72,9 @@ class Streams:
         self.syn_hops = memoryview(bytearray(SYN_ENTRIES))
         self.wanted = 0
         self.one_sided = 0
+        self.filtered_bytes = 0
+        self.unseen_bytes = 0
+        """What is missing where nothing is read any more."""
 
     # -- sequence numbers ------------------------------------------------------------------
 
@@ -120,10 +127,76 @@ class Streams:
         words = self.words
         if words[half + PHASE] in (FRESH, LOST, OTHER):
             return max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
+        at = words[half + AT]
+        if self.may_hold_back(half // SLOT_WORDS, 1 if half % SLOT_WORDS > HALF_0 else 0):
+            # What the client has and we do not will not come.
+            at = max(at, words[half + ACKED])
         handle = words[half + BUFFER] - 1
         if handle < 0:
-            return words[half + AT]
-        return max(words[half + AT], self.reassembly.reach(handle))
+            return at
+        return max(at, self.reassembly.reach(handle))
+
+    # -- what was sent and not seen --------------------------------------------------------
+
+    def may_hold_back(self, slot: int, direction: int) -> bool:
+        """Tell whether the filter before us may hold back what a direction sends."""
+        if not self.words[slot * SLOT_WORDS + STATE] & HOLDS_BACK:
+            return False
+        return self.is_server(slot, direction)
+
+    def note_passed_over(self, slot: int, frame: Frame) -> int:
+        """Count what a segment proves to have been sent, in a stream nobody reads any more.
+
+        Only where a filter passes all but what servers send inside TLS.
+        """
+        if not self.words[slot * SLOT_WORDS + STATE] & CLIENT_KNOWN or frame.flags & RST:
+            return 0
+        direction = self.flows.direction
+        self.pass_over(slot, direction, frame.sequence, frame.end - frame.at + frame.missing)
+        if frame.flags & ACK:
+            self.pass_over(slot, 1 - direction, frame.acknowledgement, 0)
+        return 0
+
+    def pass_over(self, slot: int, direction: int, sequence: int, length: int) -> int:
+        """Count what was sent before a sequence number and not seen.
+
+        ``length`` octets from there on are at hand: if they were counted before, they are
+        late, and not missing.
+        """
+        words = self.words
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        if words[half + PHASE] == FRESH:
+            words[half + PHASE] = OTHER
+            words[half + ORIGIN] = sequence
+        offset = self.offset(half, sequence)
+        ahead = offset - words[half + TOP]
+        furthest = HELD_BACK if self.is_server(slot, direction) else WINDOW
+        # One number more is a FIN's, which is no octet.
+        if 1 < ahead < furthest:
+            self._note_missing(slot, direction, ahead)
+            words[half + WANT] += ahead
+            words[half + TOP] = offset
+        elif -WINDOW < ahead < 0 and words[half + WANT]:
+            late = min(length, -ahead, words[half + WANT])
+            self._note_missing(slot, direction, -late)
+            words[half + WANT] -= late
+        return 0
+
+    def _note_missing(self, slot: int, direction: int, octets: int) -> int:
+        if self.may_hold_back(slot, direction):
+            self.filtered_bytes += octets
+        else:
+            self.unseen_bytes += octets
+        return 0
+
+    def raise_top(self, slot: int, direction: int, offset: int) -> int:
+        """Go on at an offset that was reached; a filter held back what lies before it."""
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        ahead = offset - self.words[half + TOP]
+        if ahead > 0 and self.may_hold_back(slot, direction):
+            self.filtered_bytes += ahead
+            self.words[half + TOP] = offset
+        return 0
 
     # -- SYNs ------------------------------------------------------------------------------
 

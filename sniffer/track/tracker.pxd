@@ -18,7 +18,7 @@ cdef int FOUND, NO_MATCH
 cdef int FIN, SYN, RST, ACK
 cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
 cdef long long SEEN_0, SEEN_1, CLIENT_KNOWN, SYN_SEEN, SETTLED, OPEN, GUESSED
-cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED, ENDING, HOPS_SHIFT, HOPS_BITS
+cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED, ENDING, HOLDS_BACK, HOPS_SHIFT, HOPS_BITS
 cdef int FRAGMENT, FRAGMENTED, READ
 cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER, DIALOGUE, UPGRADED
 cdef int DONE, RENEGOTIATED, NO_ROOM
@@ -37,8 +37,8 @@ cdef class Tracker:
     cdef Records records
     cdef Agenda agenda
     cdef list attempts, internal_errors
-    cdef unsigned char[:] watched
-    cdef bint follow_any
+    cdef unsigned char[:] watched, implicit
+    cdef bint behind_filter, follow_any
     cdef long long number, time_ns
     cdef Py_ssize_t slot, index
     cdef readonly long long now_ns, first_ns, frames, bytes, truncated, backwards, flow_count, open_flows

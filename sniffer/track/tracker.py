@@ -20,7 +20,7 @@ from parsers.batch import Batch
 from parsers.counts import Counts
 from parsers.frame import Frame
 from parsers.layers import FRAGMENTED, READ, UNDECODED_REASONS
-from sniffer.config import Ports, TrackSettings
+from sniffer.config import IMPLICIT_TLS, Ports, TrackSettings
 from sniffer.event import Flow, Handshake, Outcome, Session, Side
 from sniffer.track.agenda import Agenda
 from sniffer.track.counters import (
@@ -55,6 +55,7 @@ from sniffer.track.layout import (
     GUESSED,
     HALF_0,
     HALF_WORDS,
+    HOLDS_BACK,
     HOPS_BITS,
     HOPS_SHIFT,
     JOINED,
@@ -115,8 +116,13 @@ class Tracker:
         *,
         ordered: bool = True,
         path: str | None = None,
+        behind_filter: bool = False,
     ) -> None:
-        """Reserve all budgets; ``key`` is 16 secret octets for the flow table's hash."""
+        """Reserve all budgets; ``key`` is 16 secret octets for the flow table's hash.
+
+        ``behind_filter``: the source passes all that clients send, and of what servers send
+        inside TLS no more than is read here (sniffer/capture/filter.py).
+        """
         self.frame = Frame()
         self.streams = Streams(settings.flows, settings.reassembly_bytes, key)
         self.flows = self.streams.flows
@@ -134,8 +140,11 @@ class Tracker:
         )
         self.attempts: list[Attempt | None] = [None] * settings.flows
         self.watched = memoryview(bytearray(65536))
-        for port in ports.services:
+        self.implicit = memoryview(bytearray(65536))
+        for port, service in ports.services.items():
             self.watched[port] = 1
+            self.implicit[port] = service in IMPLICIT_TLS
+        self.behind_filter = behind_filter
         self.follow_any = ports.follow_any
 
         self.slot = -1
@@ -245,7 +254,8 @@ class Tracker:
             },
             evicted={what: count for what, count in evicted.items() if count},
             reassembly_bytes=self.reassembly.in_use,
-            unseen_bytes=self.records.unseen_bytes,
+            unseen_bytes=self.records.unseen_bytes + self.streams.unseen_bytes,
+            filtered_bytes=self.streams.filtered_bytes,
             conflicts=self.reassembly.conflicts,
             first_ns=self.first_ns if self.frames else None,
             last_ns=self.now_ns if self.frames else None,
@@ -306,6 +316,8 @@ class Tracker:
         if frame.flags & SYN:
             return True
         half = at + HALF_0 + flows.direction * HALF_WORDS
+        if self.behind_filter and words[at + STATE] & (SETTLED | ENDING):
+            self.streams.note_passed_over(slot, frame)
         if words[at + STATE] & SETTLED or (
             words[half + PHASE] == OTHER and not words[at + STATE] & OPEN
         ):
@@ -383,6 +395,7 @@ class Tracker:
         if words[base + STATE] & SETTLED:
             return
         if length:
+            self.streams.raise_top(slot, direction, offset)
             if offset + length > words[half + TOP]:
                 words[half + TOP] = offset + length
             if words[base + STATE] & GUESSED and self.streams.is_server(slot, direction):
@@ -417,7 +430,11 @@ class Tracker:
         if self.watched[frame.destination_port] != self.watched[frame.source_port]:
             to_server = self.watched[frame.destination_port]
             client = flows.direction if to_server else 1 - flows.direction
-        return self.streams.begin(slot, self.now_ns, client)
+        self.streams.begin(slot, self.now_ns, client)
+        implicit = self.implicit[frame.destination_port] or self.implicit[frame.source_port]
+        if self.behind_filter and implicit and not frame.tunnel_count:
+            self.words[slot * SLOT_WORDS + STATE] |= HOLDS_BACK
+        return slot
 
     def _payload(self, wire: memoryview, slot: int, direction: int, offset: int) -> None:
         """Take the payload of the segment in ``frame``, which starts at a stream offset."""
@@ -799,8 +816,12 @@ class Tracker:
         for direction in (0, 1):
             self.streams.drop_buffer(attempt.slot, direction)
             words[base + HALF_0 + direction * HALF_WORDS + PHASE] = OTHER
+            words[base + HALF_0 + direction * HALF_WORDS + WANT] = 0
         client = base + HALF_0 + attempt.direction * HALF_WORDS
         server = base + HALF_0 + (1 - attempt.direction) * HALF_WORDS
+        if self.behind_filter and not attempt.flow.tunnels:
+            words[base + STATE] |= HOLDS_BACK
+            self.streams.raise_top(attempt.slot, 1 - attempt.direction, words[server + ACKED])
         attempt.agreed_at = (words[client + TOP], words[server + TOP], self.time_ns)
         self.agenda.wait_for_end(attempt, self.now_ns)
 
@@ -944,9 +965,12 @@ class Tracker:
 
     def _let_go(self, slot: int) -> None:
         """Want nothing more of a conversation; its slot stays, so that it is not begun anew."""
-        self.streams.drop_buffer(slot, 0)
-        self.streams.drop_buffer(slot, 1)
-        self.words[slot * SLOT_WORDS + STATE] |= SETTLED
+        base = slot * SLOT_WORDS
+        for direction in (0, 1):
+            self.streams.drop_buffer(slot, direction)
+            if not self.words[base + STATE] & (SETTLED | ENDING):
+                self.words[base + HALF_0 + direction * HALF_WORDS + WANT] = 0
+        self.words[base + STATE] |= SETTLED
 
     def _forget(self, slot: int, reason: int) -> None:
         """Free a slot, whatever its conversation was about."""

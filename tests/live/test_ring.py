@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from captures import frames_in
 from craft import ethernet, ipv4, tcp
 from namespaces import ETH_P_ALL, NOBODY, Namespace, eventually, namespace, number_in, numbered
 
@@ -22,7 +23,6 @@ from parsers.decode import decode
 from parsers.frame import Frame
 from sniffer.capture import bpf
 from sniffer.capture.clock import SteadyClock
-from sniffer.capture.files import CaptureFile
 from sniffer.capture.filter import build
 from sniffer.capture.ring import Ring, grant, open_socket
 from sniffer.config import DEFAULT_PORTS, CaptureSettings, parse_ports
@@ -312,18 +312,10 @@ def test_mirrored_conversation_is_what_tcpdump_saw_and_the_filter_passes(ns, tmp
         dump.terminate()
         dump.wait(10)
 
-        beside = [wire for wire in frames_in(saved) if bpf.run(FILTER, wire)]
+        beside = [wire for _, wire in frames_in(saved) if bpf.run(FILTER, wire)]
         assert seen.octets == beside
         assert hello in {frame[66:] for frame in seen.octets}
         assert balanced(ring)
-
-
-def frames_in(path: Path) -> list[bytes]:
-    source, batch, found = CaptureFile(str(path)), Batch(), []
-    while source.read(batch):
-        found.extend(bytes(batch.wire[batch.starts[i] : batch.ends[i]]) for i in range(batch.count))
-    source.close()
-    return found
 
 
 def test_all_interfaces_at_once(ns):
