@@ -60,13 +60,17 @@ golden: debian $(EQUIPPED) ## write what pcaps/ and the kinds of case hold, as t
 	@PYTHONPATH='$(CURDIR)' $(BIN)/python tools/expect_with_tshark.py
 	PYTHONPATH='$(CURDIR)' $(BIN)/python tools/expect_kinds.py
 
-fuzz: ## (later) long fuzzing of the parsers
+fuzz: debian $(COMPILED) $(EQUIPPED) ## fuzz parsers and tracker, also under AddressSanitizer; SECONDS=600
+	@$(BIN)/python tests/fuzz/long.py $(or $(SECONDS),600)
+
+soak: $(COMPILED) $(EQUIPPED) ## no hello in OCTETS=1000000000 random ones (more of it later)
+	@env -u PYTHONPATH $(BIN)/python tests/soak/false_hellos.py $(or $(OCTETS),1000000000)
+
 bench: ## (later) speed, beside other programs
-soak: ## (later) hours of mixed traffic and faults
 docs: ## (later) documentation as HTML and man pages
 wheel: ## (later) wheels for every platform
 deb: ## (later) the Debian package
-fuzz bench soak docs wheel deb:
+bench docs wheel deb:
 	@echo 'make $@: not built yet' >&2
 	exit 2
 

@@ -12,21 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from builds import check_build
+
 TESTS = Path(__file__).parent
 CAPTURES = TESTS.parent / "pcaps"
-NOT_THERE = 77
 CHANGES = 20
 """Times each row is changed at random, always the same way."""
 
 
 def main() -> None:
     """Check which build this is, and print."""
-    try:
-        import parsers
-    except ImportError:
-        sys.exit(NOT_THERE)
-    if parsers.compiled() != (sys.argv[1] == "compiled"):
-        sys.exit(NOT_THERE)
+    check_build(sys.argv[1])
+    import parsers
+
     print(f"sources {digest(Path(parsers.__file__).parents[1])}")
     for line in (*tables(), *captures()):
         print(line)

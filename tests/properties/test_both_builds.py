@@ -3,44 +3,19 @@
 Each build runs in a process of its own, which prints what it found, a line an item.
 """
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from builds import differences, printed
 
-CHECKOUT = Path(__file__).parents[2]
 DUMP = Path(__file__).parents[1] / "dump.py"
 
 
 @cache
 def dumped(interpreted: bool) -> str:
     """Return what one of the two builds finds; an empty string: it is not there."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    if interpreted:
-        env["PYTHONPATH"] = str(CHECKOUT)
-    run = subprocess.run(
-        [sys.executable, str(DUMP), "interpreted" if interpreted else "compiled"],
-        cwd=DUMP.parent,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if run.returncode == 77:
-        return ""
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
-def differences(one: str, other: str) -> Iterator[str]:
-    """Yield the lines in which two dumps differ."""
-    for left, right in zip(one.splitlines(), other.splitlines(), strict=True):
-        if left != right:
-            yield f"compiled:    {left}\ninterpreted: {right}"
+    return printed(DUMP, interpreted)
 
 
 def test_compiled_and_interpreted_find_the_same() -> None:

@@ -1,0 +1,189 @@
+"""What fuzzing feeds, and what must hold whatever the octets are.
+
+Each target takes octets and raises if something is wrong; an AssertionError is as good as
+any other exception. No target may depend on time, chance or an earlier call.
+"""
+
+import os
+import struct
+from collections.abc import Callable
+from functools import cache
+
+import craft
+from captures import told
+from craft import FIN, RST, SYN, Frame
+from tracking import track
+
+from parsers.answer import FOUND, NEED_MORE, NO_MATCH
+from parsers.batch import Batch
+from parsers.decode import decode
+from parsers.frame import Frame as Decoded
+from sniffer.capture.files import CaptureFile
+from sniffer.errors import InputError
+from sniffer.event import Handshake
+
+LONGEST = 4096
+"""Octets that a target is given at most."""
+
+CLIENT, SERVER = "10.0.0.50", "52.96.0.10"
+ENDS = {craft.address(CLIENT), craft.address(SERVER)}
+LINKS = (1, 0, 9, 12, 51, 101, 104, 108, 113, 204, 219, 228, 229, 239, 276, 147)
+PORTS = (993, 143, 110, 25, 587)
+POISON = b"\xee" * 16
+
+
+def frame(data: bytes) -> None:
+    """Decode one frame; the first octet chooses the link type.
+
+    What stands before and behind it must not matter, and all that is told lies inside.
+    """
+    link, octets = LINKS[data[0] % len(LINKS)] if data else 1, data[1:]
+    alone = _decoded(octets, 0, len(octets), link)
+    inside = _decoded(POISON + octets + POISON, len(POISON), len(POISON) + len(octets), link)
+    assert alone == inside, (alone, inside)
+
+
+def hello(data: bytes) -> None:
+    """Let a client begin with these octets: however they are cut, the hello is the same."""
+    whole = _begun(data, ())
+    cut = data[0] % 64 + 1 if data else 1
+    assert _begun(data, (cut,)) == whole
+    assert _begun(data, (cut, cut)) == whole
+
+
+def segments(data: bytes) -> None:
+    """Let both ends of a connection send what a small script says, in any order.
+
+    An octet chooses the port; then come steps: an octet of flags, one that moves the
+    sequence number, one with the length of the payload that follows.
+    """
+    frames = _script(data)
+    if frames:
+        _sound(track(frames).handshakes)
+        _sound(track(frames, ordered=False, snaplen=96).handshakes)
+
+
+def file(data: bytes) -> None:
+    """Read a capture file: frames that lie inside it, then its end or a problem told."""
+    descriptor = os.memfd_create("capture")
+    try:
+        os.write(descriptor, data)
+        try:
+            source = CaptureFile(f"/proc/self/fd/{descriptor}")
+        except InputError:
+            return
+        batch = Batch()
+        try:
+            while source.read(batch):
+                for octets, length, _, _ in told(batch):
+                    assert length >= 0
+                    assert len(octets) <= 1 << 18
+        finally:
+            source.close()
+    finally:
+        os.close(descriptor)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "frame": frame,
+    "hello": hello,
+    "segments": segments,
+    "starttls": segments,
+    "file": file,
+}
+"""``starttls`` are scripts too, but begin from other seeds."""
+
+
+def _decoded(octets: bytes, start: int, end: int, link: int) -> dict[str, object]:
+    batch = Batch(1)
+    batch.wire = memoryview(octets)
+    batch.add(start, end, end - start, 0, -1, link)
+    one = Decoded()
+    answer = decode(batch, 0, one)
+    assert answer in (FOUND, NEED_MORE, NO_MATCH)
+    found: dict[str, object] = {"answer": answer, "undecoded": one.undecoded, "vlan": one.vlan}
+    places = {"mac": 6}
+    if answer == FOUND:
+        size = 4 if one.ip_version == 4 else 16
+        places |= {"source": size, "destination": size}
+        assert start <= one.at <= one.end <= end
+        found["payload"] = octets[one.at : one.end]
+        found["ports"] = (one.source_port, one.destination_port, one.sequence, one.flags)
+    for name, size in places.items():
+        at = getattr(one, name)
+        if at >= 0:
+            assert start <= at <= end - size
+            found[name] = octets[at : at + size]
+    return found
+
+
+def _begun(data: bytes, sizes: tuple[int, ...]) -> list[object]:
+    at, frames = 0, _opening(PORTS[0])
+    for size in (*sizes, len(data)):
+        part = data[at : at + size]
+        frames.append(_segment(len(frames), True, craft.PSH | craft.ACK, 1 + at, 1, part))
+        at += len(part)
+    handshakes = track(frames).handshakes
+    _sound(handshakes)
+    return [one.hello for one in handshakes]
+
+
+def _script(data: bytes) -> list[Frame]:
+    if not data:
+        return []
+    port, at = PORTS[data[0] % len(PORTS)], 1
+    frames = [] if data[0] & 0x80 else _opening(port)
+    due = {True: 1, False: 1}
+    while at + 3 <= len(data) and len(frames) < 64:
+        flags, moved, length = data[at : at + 3]
+        payload = data[at + 3 : at + 3 + length]
+        at += 3 + length
+        is_client = not flags & 0x80
+        sequence = due[is_client] + struct.unpack("b", bytes((moved,)))[0]
+        shown = craft.ACK | flags & (FIN | SYN | RST)
+        number = len(frames)
+        frames.append(
+            _segment(number, is_client, shown, sequence, due[not is_client], payload, port)
+        )
+        due[is_client] = max(due[is_client], sequence + len(payload))
+    return frames
+
+
+def _sound(handshakes: list[Handshake]) -> None:
+    """Check that nobody was made up."""
+    for one in handshakes:
+        assert one.flow.source in ENDS
+        assert one.flow.destination in ENDS
+
+
+@cache
+def _header(is_client: bool) -> bytes:
+    """Return Ethernet and IPv4 headers without the length."""
+    ends = (CLIENT, SERVER) if is_client else (SERVER, CLIENT)
+    return craft.ethernet(craft.ipv4(*ends, b""))[:34]
+
+
+def _segment(
+    number: int,
+    is_client: bool,
+    flags: int,
+    sequence: int,
+    acknowledged: int,
+    payload: bytes,
+    port: int = PORTS[0],
+) -> Frame:
+    """Make a frame; checksums are left out, because nobody reads them."""
+    ports = (50123, port) if is_client else (port, 50123)
+    tcp = struct.pack(
+        "!HHIIBBHHH", *ports, sequence & 0xFFFFFFFF, acknowledged, 0x50, flags, 64240, 0, 0
+    )
+    octets = bytearray(_header(is_client) + tcp + payload)
+    octets[16:18] = struct.pack("!H", len(octets) - 14)
+    return craft.START_NS + number * craft.MILLISECOND_NS, bytes(octets)
+
+
+def _opening(port: int) -> list[Frame]:
+    return [
+        _segment(0, True, SYN, 0, 0, b"", port),
+        _segment(1, False, SYN | craft.ACK, 0, 1, b"", port),
+    ]
