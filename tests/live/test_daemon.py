@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import craft
@@ -19,7 +19,8 @@ import pytest
 import trustme
 from daemon import Daemon, daemon, is_dead, is_stopped
 from namespaces import Namespace, eventually, namespace, numbered
-from program import PROGRAM, environment, hellowatch
+from office import analysed, dumped, office, sorted_by_client, without_times
+from program import PROGRAM, environment
 
 CAGED = Path(__file__).parent / "caged.py"
 SO_TIMESTAMPNS = 35
@@ -41,29 +42,6 @@ def ns():
     with namespace() as made:
         made.veth("far", "mirror")
         yield made
-
-
-@contextmanager
-def office():
-    """Yield clients, a server, and a sensor to which the server's port is mirrored."""
-    with namespace() as clients, namespace() as server, namespace() as sensor:
-        server.ip(f"link add port type veth peer name desk netns {clients.name}")
-        server.ip(f"link add span type veth peer name mirror netns {sensor.name}")
-        for ns, interface, addresses in (
-            (clients, "desk", list(CLIENTS)),
-            (server, "port", [SERVER]),
-            (server, "span", []),
-            (sensor, "mirror", []),
-        ):
-            ns.ip(f"link set {interface} addrgenmode none")
-            for address in addresses:
-                ns.ip(f"address add {address}/24 dev {interface}")
-            ns.ip(f"link set {interface} up")
-        server.run("tc", "qdisc", "add", "dev", "port", "clsact")
-        for way in ("ingress", "egress"):
-            rule = f"tc filter add dev port {way} protocol all prio 1 u32 match u32 0 0"
-            server.run(*f"{rule} action mirred egress mirror dev span".split())
-        yield clients, server, sensor
 
 
 class MailServer:
@@ -126,59 +104,6 @@ def talk(ns: Namespace, client: str, port: int, newest: ssl.TLSVersion) -> str:
         connection.close()
 
 
-@contextmanager
-def dumped(ns: Namespace, interface: str, path: Path):
-    """Have tcpdump write what passes an interface."""
-    command = [
-        "tcpdump",
-        "-Z",
-        "root",
-        "-i",
-        interface,
-        "-U",
-        "--immediate-mode",
-        "--nano",
-        "-w",
-        str(path),
-    ]
-    process = subprocess.Popen(
-        ["ip", "netns", "exec", ns.name, *command, "tcp"], stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    try:
-        process.stderr.readline()
-        time.sleep(0.2)  # it says so a moment before it does
-        yield
-        time.sleep(0.3)
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def analysed(path: Path) -> list[dict]:
-    """Return the events of a capture, without what live ones cannot have."""
-    ran = hellowatch("analyze", "--format", "ndjson", path.name, cwd=path.parent)
-    events = [json.loads(line) for line in ran.stdout.splitlines()]
-    for event in events:
-        del event["log"]
-        del event["hellowatch"]["frame"]
-    return events
-
-
-def sorted_by_client(events: list[dict]) -> list[dict]:
-    for event in events:
-        event["hellowatch"].pop("frame", None)
-    return sorted(events, key=lambda event: (event["source"]["ip"], event["source"]["port"]))
-
-
-def without_times(events: list[dict]) -> list[dict]:
-    for event in events:
-        # The kernel looks at the clock for each listener; the id is made of the time.
-        del event["@timestamp"], event["hellowatch"]["id"]
-        event["hellowatch"].get("session", {}).pop("seconds", None)
-    return events
-
-
 class Caller:
     """Clients that are refused at once, each by its own port, at the other end of the cable."""
 
@@ -206,7 +131,7 @@ def calls(events: list[dict]) -> Counter:
 
 def test_real_clients_are_named_and_the_file_beside_it_says_the_same(tmp_path):
     with ExitStack() as stack:
-        clients, server, sensor = stack.enter_context(office())
+        clients, server, sensor = stack.enter_context(office(CLIENTS, [SERVER]))
         MailServer(stack, server, tmp_path)
         watching = stack.enter_context(daemon(sensor, "-i", "mirror", cwd=tmp_path))
         assert "watching mirror; metrics at http://127.0.0.1:" in watching.told.decode()
