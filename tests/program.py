@@ -70,7 +70,7 @@ class Running:
         self.told = told
         self.out = bytearray()
         self.reader: threading.Thread | None = None
-        found = re.search(r"(http://127\.0\.0\.1:[0-9]+)/metrics", told)
+        found = re.search(r"(https?://127\.0\.0\.1:[0-9]+)/metrics", told)
         assert found, told
         self.address = found[1]
 

@@ -27,12 +27,15 @@ def command() -> None:
 def check(path: str | None, config: str | None) -> None:
     """Say what is wrong with a file, all of it; by default with the one that is in use."""
     from sniffer.config_file import DEFAULT_PATH, Sources
+    from sniffer.daemon.web_config import read
     from sniffer.log import one_line
 
     if path is not None and config is not None:
         raise click.UsageError("FILE and --config: one of them at a time")
     configuration = Sources(path or config, {}).load()
     chosen_profiles(configuration)
+    if configuration.settings.web.config_file:
+        read(configuration.settings.web.config_file)
     if configuration.path is None:
         click.echo(f"{DEFAULT_PATH} is not there: all values are defaults, or of the environment")
     else:

@@ -57,6 +57,12 @@ SIGHUP reads the configuration anew.
     help="Of the metrics page; default 127.0.0.1:10993. Port 0: any free one.",
 )
 @click.option(
+    "--web.config.file",
+    "web_config_file",
+    metavar="FILE",
+    help="TLS and users of the metrics page, as Prometheus exporters have it.",
+)
+@click.option(
     "--format",
     "form",
     callback=check_format,
@@ -92,12 +98,12 @@ SIGHUP reads the configuration anew.
 @later("-w")
 @later("-s")
 @later("--web", takes_value=False)
-@later("--web.config.file")
 @later("--serve.listen-address")
 def command(
     interfaces: tuple[str, ...],
     replay: str | None,
     listen_address: str | None,
+    web_config_file: str | None,
     form: str | None,
     outputs: tuple[str, ...],
     duration: float | None,
@@ -134,6 +140,8 @@ def command(
         options["watch.interfaces"] = ("-i", interfaces)
     if listen_address is not None:
         options["web.listen_address"] = ("--web.listen-address", listen_address)
+    if web_config_file is not None:
+        options["web.config_file"] = ("--web.config.file", web_config_file)
     if ring_mebibytes is not None:
         options["capture.ring_bytes"] = ("-B", ring_mebibytes << 20)
     if not_promiscuous:

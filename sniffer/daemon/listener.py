@@ -1,26 +1,31 @@
 """The HTTP listener of the metrics page.
 
 The library's own server gives every path the same page, has no time-outs and starts a
-thread for every connection. This one serves a bounded number of requests at once, answers
-503 to the rest without waiting, and lets nobody take longer than the time-out in all, so
-that a slow, stuck or hostile scraper costs the others one slot for a while and the caller
-nothing.
+thread for every connection; with TLS one silent connection keeps all others out. This one
+makes a bounded number of pages at once, answers 503 to the rest without waiting, and lets
+nobody take longer than the time-out in all, TLS handshake included. Connections that have
+not asked for anything yet are bounded apart: the one silent for longest goes first. So a
+slow, stuck or hostile scraper costs the others one page for a while and the caller nothing.
 """
 
 import errno
 import io
 import logging
+import select
 import socket
+import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sniffer.config import LISTEN_ADDRESS, WebSettings, split_address
+from sniffer.daemon.web_config import WebConfig
 from sniffer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,8 +39,17 @@ LONGEST_HEAD = 16_384
 LINGER_SECONDS = 1.0
 """How long the reader of a 503 is given to fetch it before its connection is closed."""
 
+CONNECTIONS = 64
+"""Connections with a thread at once; beyond it the one silent for longest is closed."""
+
 LINGERING = 64
 """Refused connections kept open for that at once; beyond it the oldest is closed."""
+
+HANG_UP_SECONDS = 0.5
+"""How long the end of a connection is waited for that made room for another one."""
+
+HEADERS = {"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
+RETRY = (("Retry-After", "1"),)
 
 _Connection = Any  # the standard library's own words for these differ from what it passes
 _Peer = Any
@@ -59,18 +73,21 @@ class Listener:
         self._settings = settings
         self._metrics = make_wsgi_app(registry)
         self._ready = ready
+        self._web: WebConfig | None = None
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Bind the address and serve from a thread of its own.
 
-        Raises ConfigError, naming the address and why, if it cannot be bound.
+        Raises ConfigError, naming the address and why, if it cannot be bound; or naming what
+        is wrong in the web configuration file.
         """
         where = self._settings.listen_address
+        self._web = WebConfig(self._settings.config_file)
         for family, address in _resolve(where):
             try:
-                self._server = _Server(family, address, self._settings, self._page)
+                self._server = _Server(family, address, self._settings, self._page, self._web)
                 break
             except OSError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -97,11 +114,12 @@ class Listener:
     @property
     def url(self) -> str:
         """The address as a browser on this machine takes it, with the port really bound."""
-        if self._server is None:
+        if self._server is None or self._web is None:
             raise RuntimeError("the listener is not started")
+        scheme = "http" if self._web.current().tls is None else "https"
         host, port = self._server.server_address[:2]
         host = "127.0.0.1" if host in ("0.0.0.0", "::") else str(host)  # noqa: S104 (compared)
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def _page(self, path: str, query: str, accept: str, encoding: str) -> Page:
         if path == "/metrics":
@@ -146,8 +164,9 @@ LANDING_PAGE = b"""<!DOCTYPE html>
 """
 
 
-def _text(status: HTTPStatus, text: str) -> Page:
-    return status, [("Content-Type", "text/plain; charset=utf-8")], text.encode("utf-8")
+def _text(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Page:
+    content = ("Content-Type", "text/plain; charset=utf-8")
+    return status, [content, *headers], text.encode("utf-8")
 
 
 def _unusable(where: str, error: OSError | UnicodeError) -> ConfigError:
@@ -187,11 +206,18 @@ class _Server(ThreadingMixIn, TCPServer):
         address: tuple[Any, ...],
         settings: WebSettings,
         page: Callable[[str, str, str, str], Page],
+        web: WebConfig,
     ) -> None:
         self.address_family = family
         self.page = page
+        self.web = web
         self.request_seconds = settings.request_seconds
-        self._room = threading.BoundedSemaphore(settings.scrapes)
+        self.room = threading.BoundedSemaphore(settings.scrapes)
+        """For pages that are made and sent."""
+        self._places = threading.BoundedSemaphore(CONNECTIONS)
+        self._silent: dict[int, _Silent] = {}
+        """By descriptor: connections without a request, the one silent for longest first."""
+        self._lock = threading.Lock()
         self._refused: deque[tuple[float, socket.socket]] = deque()
         super().__init__(address, _Request)
 
@@ -208,20 +234,88 @@ class _Server(ThreadingMixIn, TCPServer):
             raise
 
     def process_request(self, request: _Connection, client_address: _Peer) -> None:
-        if not self._room.acquire(blocking=False):
+        # The thread of one that was hung up on ends in a moment; its place is ours then.
+        if not self._places.acquire(blocking=False) and not (
+            self._hang_up_on_the_most_silent() and self._places.acquire(timeout=HANG_UP_SECONDS)
+        ):
             self._refuse(request)
             return
+        descriptor = request.fileno()
+        deadline = time.monotonic() + self.request_seconds
+        with self._lock:
+            self._silent[descriptor] = _Silent(request, deadline)
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no thread to be had
-            self._room.release()
+            self.has_spoken(descriptor)
+            self._places.release()
             self._refuse(request)
 
     def process_request_thread(self, request: _Connection, client_address: _Peer) -> None:
+        descriptor = request.fileno()
         try:
-            super().process_request_thread(request, client_address)
+            secured = self._secure(request, descriptor)
+            if secured is None:
+                self.has_spoken(descriptor)
+                self.shutdown_request(request)
+            else:
+                super().process_request_thread(secured, client_address)
         finally:
-            self._room.release()
+            self._places.release()
+
+    def shutdown_request(self, request: _Connection) -> None:
+        with self._lock:
+            # Before its number is another one's.
+            self._silent.pop(request.fileno(), None)
+        super().shutdown_request(request)
+
+    def deadline(self, request: socket.socket) -> float:
+        """Return when a connection has to be done."""
+        with self._lock:
+            silent = self._silent.get(request.fileno())
+        return time.monotonic() if silent is None else silent.deadline
+
+    def has_spoken(self, descriptor: int) -> None:
+        """Count a connection among those that wait for their answer."""
+        with self._lock:
+            self._silent.pop(descriptor, None)
+
+    def _hang_up_on_the_most_silent(self) -> bool:
+        with self._lock:
+            if not self._silent:
+                return False
+            silent = self._silent.pop(next(iter(self._silent)))
+            # Its thread wakes up and closes it. Past TLS, which is not this thread's.
+            with suppress(OSError):
+                socket.socket.shutdown(silent.connection, socket.SHUT_RDWR)
+            return True
+
+    def _secure(self, request: socket.socket, descriptor: int) -> socket.socket | None:
+        """Shake hands where TLS is spoken; None: the other side does not, or takes too long."""
+        tls = self.web.current().tls
+        if tls is None:
+            return request
+        deadline = self.deadline(request)
+        try:
+            request.settimeout(max(deadline - time.monotonic(), 0.001))
+            first = request.recv(1, socket.MSG_PEEK)
+            if first.isalpha():
+                request.sendall(_NO_TLS)
+                return None
+            request.setblocking(False)
+            secured = tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            return None
+        with self._lock:
+            if descriptor in self._silent:
+                self._silent[descriptor] = _Silent(secured, deadline)
+        try:
+            _shake_hands(secured, deadline)
+        except OSError as error:
+            logger.debug("A TLS handshake failed", {"error": error})
+            self.shutdown_request(secured)
+            return None
+        return secured
 
     def handle_error(self, request: _Connection, client_address: _Peer) -> None:
         # A client that went away is no news; anything else was caught where pages are made.
@@ -243,6 +337,9 @@ class _Server(ThreadingMixIn, TCPServer):
             self._refused.popleft()[1].close()
 
     def _refuse(self, request: socket.socket) -> None:
+        if self.web.current().tls is not None:
+            request.close()  # what could be said in clear would not be understood
+            return
         # In the accepting thread, so nothing here may wait. To close at once would reset the
         # connection under a client still writing, and take the answer away with it.
         try:
@@ -256,6 +353,36 @@ class _Server(ThreadingMixIn, TCPServer):
             self._refused.popleft()[1].close()
         self._refused.append((time.monotonic() + LINGER_SECONDS, request))
 
+
+class _Silent(NamedTuple):
+    """A connection without a request, and when it has to be done."""
+
+    connection: socket.socket
+    deadline: float
+
+
+def _shake_hands(secured: ssl.SSLSocket, deadline: float) -> None:
+    """Do a TLS handshake in good time. Raises OSError."""
+    while True:
+        try:
+            return secured.do_handshake()
+        except ssl.SSLWantReadError:
+            wanted = select.POLLIN
+        except ssl.SSLWantWriteError:
+            wanted = select.POLLOUT
+        poll = select.poll()
+        poll.register(secured, wanted)
+        if not poll.poll(max(0, 1000 * (deadline - time.monotonic()))):
+            raise TimeoutError
+
+
+_NO_TLS_TEXT = b"This page speaks TLS: ask by https.\n"
+_NO_TLS = (
+    b"HTTP/1.0 400 Bad Request\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%s"
+) % (len(_NO_TLS_TEXT), _NO_TLS_TEXT)
 
 _BUSY_TEXT = b"Too many requests at once; try again.\n"
 _BUSY = (
@@ -286,13 +413,14 @@ class _Request(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.connection = self.request
-        self._deadline = time.monotonic() + self.server.request_seconds
+        self._deadline = self.server.deadline(self.request)
         self.rfile = io.BytesIO()
         self.wfile = cast(io.BufferedIOBase, _Answer(self.request, self._deadline))
 
     def handle(self) -> None:
         self.close_connection = True
         status, head = self._read_head()
+        self.server.has_spoken(self.request.fileno())
         if status is not None:
             self.requestline, self.request_version, self.command = "", "HTTP/1.0", "GET"
             self.send_error(status)
@@ -311,6 +439,19 @@ class _Request(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a page; for HEAD with its headers alone."""
+        users = self.server.web.current().users
+        if users is not None and not users.admit(self.headers.get("Authorization")):
+            self._send(_text(HTTPStatus.UNAUTHORIZED, "Unauthorized.\n"))
+            return
+        if not self.server.room.acquire(blocking=False):
+            self._send(_text(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY_TEXT.decode(), *RETRY))
+            return
+        try:
+            self._give_page()
+        finally:
+            self.server.room.release()
+
+    def _give_page(self) -> None:
         path, _, query = self.path.partition("?")
         try:
             page = self.server.page(
@@ -341,9 +482,11 @@ class _Request(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET, HEAD")
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Basic realm="HelloWatch", charset="UTF-8"')
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", "default-src 'none'")
-        self.send_header("X-Content-Type-Options", "nosniff")
+        for name, value in {**HEADERS, **self.server.web.current().headers}.items():
+            self.send_header(name, value)
         self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":

@@ -102,7 +102,6 @@ LATER_USES = (
     ["run", "-D"],
     ["run", "-w", "out.pcap", "-i", "eth1"],
     ["run", "-s", "65535"],
-    ["run", "--web.config.file", "web.yml"],
     ["run", "--serve.listen-address", "127.0.0.1:10994"],
     ["analyze", "-w", "out.pcap", str(OFFICE)],
     ["analyze", "-j", "2", str(OFFICE)],

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 import pytest
+import trustme
 from program import OFFICE, SECONDS, hellowatch, running
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is missing")
@@ -23,11 +25,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def prometheus(target: str, folder: Path) -> Iterator[str]:
+def prometheus(target: str, folder: Path, **how: object) -> Iterator[str]:
     """Start Prometheus on loopback, scraping ``target`` every second; yield its address."""
+    job = {"job_name": "hellowatch", "static_configs": [{"targets": [target]}], **how}
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "scrape_configs": [{"job_name": "hellowatch", "static_configs": [{"targets": [target]}]}],
+        "scrape_configs": [job],
     }
     # JSON is YAML.
     (folder / "prometheus.yml").write_text(json.dumps(config))
@@ -88,3 +91,30 @@ def test_prometheus_counts_what_analyze_counts(tmp_path: Path) -> None:
             for labels, _ in joined:
                 assert labels["status"] == statuses[labels["device"]]
         assert program.end()[0] == 0
+
+
+def test_prometheus_scrapes_by_tls_with_a_password_and_not_without(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(6)).decode()
+    (tmp_path / "web.yml").write_text(
+        "tls_server_config: {cert_file: server.pem, key_file: server.pem}\n"
+        f"basic_auth_users: {{prometheus: {hashed}}}\n"
+    )
+    options = ("--web.config.file", "web.yml", "--replay", OFFICE)
+    with running(*options, cwd=tmp_path) as program:
+        assert program.address.startswith("https://")
+        target = program.address.removeprefix("https://")
+        tls = {"scheme": "https", "tls_config": {"ca_file": str(tmp_path / "ca.pem")}}
+        for password, up in (("open sesame", 1), ("guess", 0)):
+            login = {"username": "prometheus", "password": password}
+            folder = tmp_path / password
+            folder.mkdir()
+            with prometheus(target, folder, basic_auth=login, **tls) as address:
+                until = time.monotonic() + SECONDS
+                while not (told := query(address, "up")):
+                    assert time.monotonic() < until
+                    time.sleep(0.2)
+                assert [value for _, value in told] == [up]

@@ -303,7 +303,7 @@ def test_slow_and_silent_clients_are_let_go_after_the_time_out(serve: Serve) -> 
     begun = time.monotonic()
     with connect(listener) as silent, connect(listener) as slow:
         slow.sendall(GET[:10])
-        assert eventually(lambda: ask(listener)[0] == 503)
+        assert ask(listener)[0] == 200
         stop = threading.Event()
 
         def drip() -> None:
@@ -354,11 +354,13 @@ def test_clients_that_vanish_leave_nothing_behind(
 
 
 def test_hundreds_of_silent_connections_do_not_stop_the_next_scrape(serve: Serve) -> None:
-    listener = serve(scrapes=4, request_seconds=1.0)
+    listener = serve(scrapes=4, request_seconds=600)
     held = []
     try:
         held.extend(connect(listener) for _ in range(300))
-        assert eventually(lambda: ask(listener)[0] == 200, seconds=10)
+        begun = time.monotonic()
+        assert [ask(listener)[0] for _ in range(10)] == [200] * 10
+        assert time.monotonic() - begun < 5
     finally:
         for connection in held:
             connection.close()
