@@ -120,3 +120,13 @@ class Alert:
 
     level: int
     description: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateNames:
+    """Names in a server's certificate, as the wire had them; None: there is none, or it is cut."""
+
+    subject: bytes | None
+    issuer: bytes | None
+    """Common names of whom it is for, and of who issued it."""
+    issuer_organization: bytes | None
