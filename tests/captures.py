@@ -1,5 +1,6 @@
 """What the tests of captures share: frames, walked and expected, and a tracker over them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -95,6 +96,21 @@ def tracked(
     """Return what the tracker makes of a capture, cut at ``snaplen`` as a capture is."""
     tracker = Tracker(settings, parse_ports("any"), bytes(16))
     handshakes: list[Handshake] = []
+    for batch in batches(frames, snaplen, wire_lengths, links):
+        tracker.observe(batch)
+        handshakes += tracker.ready()
+    tracker.finish()
+    handshakes += tracker.ready()
+    return handshakes, tracker.counters()
+
+
+def batches(
+    frames: list[craft.Frame],
+    snaplen: int | None = None,
+    wire_lengths: list[int] | None = None,
+    links: list[int] | None = None,
+) -> Iterator[Batch]:
+    """Yield frames as a source would give them, in one batch filled again and again."""
     batch = Batch()
     for first in range(0, len(frames), batch.capacity):
         part = frames[first : first + batch.capacity]
@@ -107,8 +123,4 @@ def tracked(
             link = craft.LINK_ETHERNET if links is None else links[index]
             batch.add(at, end, length, time_ns, -1, link)
             at += len(octets)
-        tracker.observe(batch)
-        handshakes += tracker.ready()
-    tracker.finish()
-    handshakes += tracker.ready()
-    return handshakes, tracker.counters()
+        yield batch

@@ -36,6 +36,7 @@ def digest(packages: Path) -> str:
     for package in ("parsers", "sniffer/track", "sniffer/capture"):
         for path in sorted((packages / package).rglob("*.py")):
             both.update(path.read_bytes())
+    both.update((packages / "sniffer" / "survey.py").read_bytes())
     return both.hexdigest()
 
 
@@ -69,10 +70,12 @@ def changed(name: str, octets: bytes) -> Iterator[bytes]:
 
 def captures() -> Iterator[str]:
     """Yield each handshake of each capture, whole and with octets changed, and the counters."""
-    from captures import told, tracked
+    from captures import batches, told, tracked
 
     from parsers.batch import Batch
     from sniffer.capture.files import CaptureFile
+    from sniffer.config import DEFAULT_PORTS
+    from sniffer.survey import Survey
 
     for path in sorted(CAPTURES.iterdir()):
         if not path.name.endswith((".pcap", ".pcapng", ".gz")):
@@ -86,9 +89,12 @@ def captures() -> Iterator[str]:
         for rate in (0, 1, 3):
             chance = random.Random(rate)
             captured = [(time_ns, bent(octets, chance, rate)) for time_ns, octets, _, _ in frames]
-            found, counted = tracked(
-                captured, wire_lengths=[f[2] for f in frames], links=[f[3] for f in frames]
-            )
+            lengths, links = [f[2] for f in frames], [f[3] for f in frames]
+            found, counted = tracked(captured, wire_lengths=lengths, links=links)
+            survey = Survey(DEFAULT_PORTS)
+            for taken in batches(captured, wire_lengths=lengths, links=links):
+                survey.observe(taken)
+            yield f"{path.name} bent {rate}: {survey.facts()}"
             for handshake in found:
                 yield f"{path.name} bent {rate}: {handshake}"
             yield f"{path.name} bent {rate}: {counted}"
