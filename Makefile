@@ -9,7 +9,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # program:package: where the program is missing, that Debian package brings it
-TEST_NEEDS := cc:gcc tshark:tshark tcpdump:tcpdump promtool:prometheus ip:iproute2 \
+TEST_NEEDS := cc:gcc tshark:tshark tcpdump:tcpdump promtool:prometheus ip:iproute2 ethtool:ethtool \
 	curl:curl openssl:openssl /usr/sbin/dovecot:dovecot-core /usr/lib/dovecot/imap-login:dovecot-imapd \
 	/usr/lib/dovecot/pop3-login:dovecot-pop3d
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from parsers.batch import Batch
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile
+from sniffer.capture.source import Source
 from sniffer.config import InventorySettings, Ports, TrackSettings
 from sniffer.errors import InputError
 from sniffer.inventory.aggregate import Aggregate
@@ -18,6 +20,7 @@ from sniffer.judge.profile import Profile
 from sniffer.judge.verdict import Judge
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline, Sink
+from sniffer.survey import Facts, Survey
 from sniffer.track.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -60,10 +63,12 @@ class Analysis:
         sinks: tuple[Sink, ...] = (),
         waiting: AbstractContextManager[object] | None = None,
         limit: Limit | None = None,
+        surveyed: bool = False,
     ) -> None:
         """Begin with nothing read; ``forced`` judges every hello by one profile.
 
-        ``waiting`` is entered around whatever may block: opening and reading.
+        ``waiting`` is entered around whatever may block: opening and reading. ``surveyed``:
+        ``facts`` tell what is wrong with the pictures.
         """
         self.ports = ports
         self.profiles = profiles
@@ -74,6 +79,7 @@ class Analysis:
         self.limit = limit
         self.aggregate = Aggregate(inventory or InventorySettings(), ports, profiles)
         self.coverage = Coverage()
+        self.facts = Facts() if surveyed else None
         self.inputs: list[Input] = []
 
     def read(self, path: str, progress: Callable[[CaptureFile], None] | None = None) -> None:
@@ -97,10 +103,11 @@ class Analysis:
             waiting=self.waiting,
             limit=self.limit,
         )
+        survey = None if self.facts is None else Survey(self.ports)
         report = None if progress is None else lambda: progress(source)
         is_over = False
         try:
-            pipeline.run(source, report)
+            pipeline.run(source if survey is None else _Surveyed(source, survey), report)
             is_over = True
         except Enough:
             is_over = True
@@ -108,6 +115,8 @@ class Analysis:
         finally:
             source.close()
             self.coverage.merge(pipeline.coverage())
+            if self.facts is not None and survey is not None:
+                self.facts.merge(survey.facts())
             log_mistakes(tracker)
             self.inputs.append(input_read(source, tracker.frames, is_over))
 
@@ -117,6 +126,22 @@ class Analysis:
         self.inputs.append(
             Input(path=error.path, format=None, status="failed", frames=0, problem=error.why)
         )
+
+
+class _Surveyed:
+    """A source whose batches a survey looks at first."""
+
+    def __init__(self, source: Source, survey: Survey) -> None:
+        self._source = source
+        self._survey = survey
+
+    def read(self, batch: Batch) -> bool:
+        has_more = self._source.read(batch)
+        self._survey.observe(batch)
+        return has_more
+
+    def close(self) -> None:
+        self._source.close()
 
 
 def input_read(source: CaptureFile, frames: int, is_over: bool = True) -> Input:

@@ -133,6 +133,14 @@ class Filter:
         return "\n".join(lines)
 
 
+def everything() -> Program:
+    """Return the program that hands on every frame, for whoever wants to know what passes."""
+    a = Assembler()
+    a.note("everything")
+    a.give(KEEP_ALL)
+    return a.program()
+
+
 def build(ports: Ports, *, tunnels: bool = False) -> Filter:
     """Make the filter for these ports and try it; with ``tunnels`` what they carry passes.
 

@@ -21,6 +21,7 @@ from sniffer.errors import (
 COMMANDS = {
     "analyze": "Analyse capture files: which devices offer old TLS?",
     "config": "Check or show the configuration.",
+    "doctor": "What is wrong with this mirror port or capture?",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
 }
 """What is built: each has a module of its name here, with a ``command``."""
@@ -41,7 +42,6 @@ LATER = {
     "profiles": "Provider profiles.",
     "setup": "First installation.",
     "interfaces": "What can be captured on.",
-    "doctor": "What is wrong with this mirror port or capture.",
     "assets": "Dashboards, rules and units to copy.",
 }
 """What the contract promises and is not built yet."""

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from sniffer.event import Handshake
 from sniffer.inventory.coverage import Coverage
+from sniffer.survey import Facts
 
 LONGEST_REPORT = 16 << 20
 """Octets; far more than a worker packs into one. Longer is no report."""
@@ -52,6 +53,8 @@ class State(Struct, frozen=True, kw_only=True):
     """Handshakes in this report and in those before it, without the unreported."""
     unreported: int
     """Handshakes dropped because the reader was away too long."""
+    facts: Facts | None = None
+    """What the doctor's survey found; None: nobody asked for one."""
 
 
 class Report(Struct, frozen=True, array_like=True):

@@ -21,6 +21,7 @@ from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.verdict import Judge
 from sniffer.pipeline import Limit, Sink
+from sniffer.survey import Facts
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Account:
         self.state: State | None = None
         """Of the worker at work, as it told last."""
         self._coverage = Coverage()
+        self._facts = Facts()
         self._up_seconds = 0.0
         self._unreported = 0
         self._ended: list[State] = []
@@ -118,6 +120,14 @@ class Account:
             whole.merge(state.coverage)
         return whole
 
+    def facts(self) -> Facts:
+        """Return what the surveys of all workers found; nothing where nobody asked for one."""
+        whole = Facts()
+        for facts in (self._facts, *(state.facts for state in self._states())):
+            if facts is not None:
+                whole.merge(facts)
+        return whole
+
     @property
     def unreported(self) -> int:
         """Hellos that were found and never judged."""
@@ -136,6 +146,8 @@ class Account:
     def _add(self, state: State, lost: int, unreported: int) -> None:
         self._coverage.merge(state.coverage)
         self._coverage.frames_dropped += lost
+        if state.facts is not None:
+            self._facts.merge(state.facts)
         self._unreported += state.unreported + unreported
         self._up_seconds += state.up_seconds
 

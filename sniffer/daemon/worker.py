@@ -16,7 +16,8 @@ from types import FrameType
 from msgspec import structs
 
 from parsers.batch import Batch
-from sniffer.capture.filter import build
+from sniffer.capture.filter import build, everything
+from sniffer.capture.interfaces import mac_of
 from sniffer.capture.ring import Ring
 from sniffer.config import Settings
 from sniffer.daemon import privileges, seccomp
@@ -25,6 +26,7 @@ from sniffer.daemon.launcher import DRAIN_SECONDS, Tally
 from sniffer.daemon.link import Sender, State
 from sniffer.event import Handshake
 from sniffer.inventory.coverage import Coverage
+from sniffer.survey import Survey
 from sniffer.track.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -51,20 +53,27 @@ class Worker:
         control: Control,
         tally: Tally,
         settings: Settings,
+        *,
+        surveyed: bool = False,
     ) -> None:
-        """Set up the ring on a packet socket. Raises CaptureError."""
+        """Set up the ring on a packet socket. Raises CaptureError.
+
+        ``surveyed``: every frame is looked at, for the doctor; else the filter chooses.
+        """
         self._control = control
         self._tally = tally
         self._descriptor = descriptor
         ports = settings.ports
         made = build(ports, tunnels=settings.capture.tunnels)
-        self.ring = Ring(descriptor, interface, settings.capture, made.program)
+        program = everything() if surveyed else made.program
+        self.ring = Ring(descriptor, interface, settings.capture, program)
+        self.survey = Survey(ports, [mac_of(interface)]) if surveyed else None
         self.tracker = Tracker(
             settings.track,
             ports,
             os.urandom(KEY_OCTETS),
             ordered=False,
-            behind_filter=not made.whole_tcp,
+            behind_filter=not (made.whole_tcp or surveyed),
         )
         self._sender = Sender(settings.daemon.waiting_bytes)
         self._reported = 0.0
@@ -86,6 +95,8 @@ class Worker:
         self._report([], is_idle=True)
         while self.ring.read(batch):
             if batch.count:
+                if self.survey is not None:
+                    self.survey.observe(batch)
                 self.tracker.observe(batch)
             else:
                 self.tracker.tick(batch.now_ns)
@@ -126,6 +137,7 @@ class Worker:
             reassembly_bytes=counted.reassembly_bytes,
             reported=0,
             unreported=0,
+            facts=None if self.survey is None else self.survey.facts(),
         )
         self._sender.send(tracker.now_ns, handshakes, state)
 
@@ -148,12 +160,14 @@ class Worker:
         self._sender.close()
 
 
-def work_with(settings: Settings) -> Callable[[str, int, Control, Tally], int]:
+def work_with(
+    settings: Settings, *, surveyed: bool = False
+) -> Callable[[str, int, Control, Tally], int]:
     """Return what the launcher runs in a worker, with these settings."""
 
     def work(interface: str, descriptor: int, control: Control, tally: Tally) -> int:
         close_all_but(control.fileno(), descriptor)
-        worker = Worker(interface, descriptor, control, tally, settings)
+        worker = Worker(interface, descriptor, control, tally, settings, surveyed=surveyed)
         if not worker.enter_cage():
             fields = {"interface": interface}
             logger.warning("System calls cannot be restricted on this machine", fields)

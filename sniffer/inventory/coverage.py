@@ -20,13 +20,13 @@ HARMLESS_TYPES = frozenset(f"0x{number:04x}" for number in NO_IP)
 class Doubt(StrEnum):
     """What makes a capture unfit to tell that a client is not there."""
 
-    NOTHING = "nothing-seen"
+    NOTHING_SEEN = "nothing-seen"
     LINK_TYPE = "link-type"
     NO_MAIL = "no-mail"
     NO_CLIENT_SIDE = "no-client-side"
     DROPPED = "dropped"
     UNREAD = "unread"
-    ETHERTYPES = "unknown-ethertypes"
+    UNKNOWN_ETHERTYPES = "unknown-ethertypes"
     CUT_HELLOS = "cut-hellos"
     UNSEEN = "unseen"
     NO_ROOM = "no-room"
@@ -122,7 +122,7 @@ class Coverage(Struct, kw_only=True):
     def doubts(self) -> dict[Doubt, str]:
         """Return what makes the capture unfit to tell, one clause each, the plainest first."""
         if not self.frames:
-            return {Doubt.NOTHING: "No frame was seen"}
+            return {Doubt.NOTHING_SEEN: "No frame was seen"}
         undecoded = dict(self.undecoded)
         foreign = undecoded.pop("link_type", 0)
         unread = sum(undecoded.values())
@@ -147,7 +147,8 @@ class Coverage(Struct, kw_only=True):
             doubts[Doubt.UNREAD] = f"{share} of the frames could not be read ({why})"
         if unknown > SHARE * self.frames:
             share, which = _share(unknown, self.frames), _listed(self.unknown_types)
-            doubts[Doubt.ETHERTYPES] = f"{share} of the frames are of unknown types ({which})"
+            clause = f"{share} of the frames are of unknown types ({which})"
+            doubts[Doubt.UNKNOWN_ETHERTYPES] = clause
         if cut > HELLO_SHARE * self.hellos:
             doubts[Doubt.CUT_HELLOS] = f"{cut} of {_count(self.hellos, 'hello')} were cut"
         if self.unseen_bytes > SHARE * (self.bytes + self.unseen_bytes):

@@ -115,6 +115,13 @@ class Ranges(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     networks: tuple[Text, ...]
 
 
+class Certificates(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who issues the provider's certificates: another issuer inspects TLS on the way."""
+
+    issuers: tuple[Text, ...]
+    """How the organisation of the issuer begins, or its common name where it has none."""
+
+
 class Notice(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A dated remark that belongs to a service, apart from its TLS versions."""
 
@@ -158,6 +165,7 @@ class Profile(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accept_entries: tuple[Accepts, ...] = field(default=(), name="accepts")
     names: Names | None = None
     ranges: tuple[Ranges, ...] = ()
+    certificates: Certificates | None = None
     notice_entries: tuple[Notice, ...] = field(default=(), name="notices")
     samples: tuple[Sample, ...] = ()
 

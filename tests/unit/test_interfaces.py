@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from namespaces import namespace
 
 from sniffer.capture import interfaces
 
@@ -79,3 +80,29 @@ def test_this_machines_loopback_is_listed():
 
     assert lo.index == 1
     assert "lo" in interfaces.names()
+
+
+def test_counters_of_what_a_card_lost(sysfs):
+    folder = sysfs / "eth0" / "statistics"
+    folder.mkdir()
+    (folder / "rx_missed_errors").write_text("17\n")
+    lost = interfaces.error_counters("eth0", sysfs)
+    assert set(lost) == set(interfaces.ERROR_COUNTERS)
+    assert {name: count for name, count in lost.items() if count} == {"rx_missed_errors": 17}
+
+
+def test_own_address_of_an_interface(sysfs):
+    assert interfaces.mac_of("eth0", sysfs).hex(":") == "3c:2a:f4:00:00:50"
+    assert interfaces.mac_of("lo", sysfs) == interfaces.mac_of("nosuch", sysfs) == b""
+
+
+def test_offloads_of_a_real_interface_are_those_that_ethtool_sets():
+    with namespace() as ns:
+        ns.veth("far", "near")
+        with ns.inside():
+            for word in ("on", "off"):
+                ns.run("ethtool", "-K", "near", "gro", word, "tso", word)
+                told = interfaces.offloads("near")
+                assert (told.gro, told.tso) == (word == "on", word == "on")
+            assert told.joining == ()
+            assert interfaces.offloads("nosuch") == interfaces.Offloads()

@@ -15,6 +15,7 @@ from sniffer.errors import ConfigError
 from sniffer.event import DestinationBasis
 from sniffer.judge.profile import (
     Accepts,
+    Certificates,
     CodeList,
     Destinations,
     Expected,
@@ -357,7 +358,19 @@ def test_profile_option_takes_a_name_or_a_file(tmp_path):
 
 # Its documentation.
 
-DOCUMENTED = (Profile, Names, Ranges, Accepts, Suites, CodeList, Window, Notice, Sample, Expected)
+DOCUMENTED = (
+    Profile,
+    Names,
+    Ranges,
+    Certificates,
+    Accepts,
+    Suites,
+    CodeList,
+    Window,
+    Notice,
+    Sample,
+    Expected,
+)
 
 
 def test_every_key_of_the_file_stands_in_the_docs_and_the_reverse():
