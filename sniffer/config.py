@@ -62,8 +62,10 @@ class JudgeSettings(Struct, frozen=True, kw_only=True):
 
 
 class CaptureSettings(Struct, frozen=True, kw_only=True):
-    """The ring that the kernel shares with us, one for each interface."""
+    """How frames come: by a ring that the kernel shares with us, one for each interface."""
 
+    source: Literal["auto", "ring", "pcap", "scapy"] = "auto"
+    """What captures: the ring (Linux), libpcap or scapy; auto: the best one of this system."""
     ring_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 34)] = 64 << 20
     """Memory of a ring, whole blocks of it; it bridges the time in which nobody reads."""
     block_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 24)] = 1 << 20

@@ -74,7 +74,10 @@ class Pipeline:
             if not has_more:
                 break
             with self.lock:
-                self.tracker.observe(batch)
+                if batch.count:
+                    self.tracker.observe(batch)
+                else:
+                    self.tracker.tick(batch.now_ns)
                 judged = self._judged()
             self._pass_on(judged)
             if progress is not None:

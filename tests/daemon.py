@@ -2,15 +2,18 @@
 
 import re
 import signal
+import socket
 import subprocess
 import threading
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import craft
 import msgspec
 from namespaces import Namespace, eventually
 from program import PROGRAM, SECONDS, environment
@@ -96,6 +99,28 @@ class Daemon:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.told += line
+
+
+class Caller:
+    """Clients that are refused at once, each by its own port, at the other end of the cable."""
+
+    def __init__(self, sender: socket.socket) -> None:
+        self.sender = sender
+        self.port = 20_000
+
+    def call(self, times: int = 1, refused: bool = True) -> None:
+        for _ in range(times):
+            self.port += 1
+            made = craft.Conversation(client_port=self.port).open()
+            made.client(craft.client_hello(random=self.port.to_bytes(32)))
+            if refused:
+                made.server(craft.alert()).rst("server")
+            for _, frame in made.frames():
+                self.sender.send(frame)
+
+
+def calls(events: list[dict]) -> Counter:
+    return Counter(event["source"]["port"] for event in events)
 
 
 @contextmanager

@@ -10,7 +10,9 @@ A VLAN tag that the kernel keeps beside the frame needs no instruction: the fram
 as if never tagged, and the tags that remain in it are stepped over.
 """
 
+import socket
 import struct
+from array import array
 from dataclasses import dataclass
 
 from sniffer.capture.bpf import (
@@ -38,6 +40,7 @@ from sniffer.capture.bpf import (
 )
 from sniffer.config import IMPLICIT_TLS, Ports
 
+SO_ATTACH_FILTER = 26
 KEEP_LABEL = "keep"
 DROP_LABEL = "drop"
 
@@ -157,6 +160,14 @@ def build(ports: Ports, *, tunnels: bool = False) -> Filter:
         made = Filter(assemble(None, tunnels=tunnels), ports, True, tunnels)
     self_test(made)
     return made
+
+
+def attach(to: socket.socket, program: Program) -> None:
+    """Have the kernel run a program over every frame of a packet socket. Raises OSError."""
+    octets = array("B", program.octets)
+    address, _ = octets.buffer_info()
+    packed = struct.pack("HP", len(program.instructions), address)
+    to.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, packed)
 
 
 def assemble(ports: Ports | None, *, tunnels: bool = False, ethernet_only: bool = False) -> Program:

@@ -23,7 +23,6 @@ import socket
 import struct
 import sys
 import time
-from array import array
 from contextlib import suppress
 
 from msgspec import Struct
@@ -32,6 +31,7 @@ from parsers.batch import Batch
 from parsers.tpacket import Tpacket
 from sniffer.capture.bpf import Program
 from sniffer.capture.clock import SteadyClock
+from sniffer.capture.filter import attach
 from sniffer.capture.interfaces import ANY, IFF_UP, names
 from sniffer.config import CaptureSettings
 from sniffer.errors import EXIT_UNREADABLE, EXIT_USAGE, CaptureError
@@ -46,7 +46,6 @@ PACKET_STATISTICS = 6
 PACKET_VERSION = 10
 TPACKET_V3 = 2
 PACKET_MR_PROMISC = 1
-SO_ATTACH_FILTER = 26
 SO_LOCK_FILTER = 44
 SIOCGIFFLAGS = 0x8913
 SIOCGIFINDEX = 0x8933
@@ -344,11 +343,8 @@ class Ring:
 
     def _attach(self, program: Program) -> None:
         """Attach the filter for good: not even we can take it off again."""
-        octets = array("B", program.octets)
-        address, _ = octets.buffer_info()
-        packed = struct.pack("HP", len(program.instructions), address)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, packed)
+            attach(self._socket, program)
             self._socket.setsockopt(socket.SOL_SOCKET, SO_LOCK_FILTER, 1)
         except OSError as error:
             raise CaptureError(

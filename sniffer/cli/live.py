@@ -109,16 +109,19 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
 
 
 def _report(reader: "Reader") -> None:
+    for interface, account in zip(reader.interfaces, reader.accounts, strict=True):
+        tell_losses(interface, account.coverage(), account.unreported)
+
+
+def tell_losses(interface: str, seen: "Coverage", unreported: int = 0) -> None:
     """Say what was seen and lost, in tcpdump's words."""
     from sniffer.log import one_line
 
-    for interface, account in zip(reader.interfaces, reader.accounts, strict=True):
-        seen = account.coverage()
-        line = (
-            f"hellowatch: {one_line(interface)}: {seen.frames} packets captured, "
-            f"{seen.frames + seen.frames_dropped} packets received by filter, "
-            f"{seen.frames_dropped} packets dropped by kernel; "
-            f"{seen.hellos} hellos, {account.unreported} unreported\n"
-        )
-        with suppress(OSError):
-            os.write(sys.stderr.fileno(), line.encode())
+    line = (
+        f"hellowatch: {one_line(interface)}: {seen.frames} packets captured, "
+        f"{seen.frames + seen.frames_dropped} packets received by filter, "
+        f"{seen.frames_dropped} packets dropped by kernel; "
+        f"{seen.hellos} hellos, {unreported} unreported\n"
+    )
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), line.encode())

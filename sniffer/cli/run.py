@@ -90,6 +90,12 @@ SIGHUP reads the configuration anew.
     help="Memory of each interface's ring; default 64.",
 )
 @click.option("-p", "not_promiscuous", is_flag=True, help="Do not set promiscuous mode.")
+@click.option(
+    "--source",
+    metavar="auto|ring|pcap|scapy",
+    type=click.Choice(["auto", "ring", "pcap", "scapy"]),
+    help="What captures: the ring (Linux), libpcap or scapy; auto: the best one here.",
+)
 @config_options
 @event_options
 @pipeline_options
@@ -109,6 +115,7 @@ def command(
     duration: float | None,
     ring_mebibytes: int | None,
     not_promiscuous: bool,
+    source: str | None,
     config: str | None,
     count: int | None,
     fail_on: tuple[str, ...],
@@ -144,6 +151,8 @@ def command(
         options["web.config_file"] = ("--web.config.file", web_config_file)
     if ring_mebibytes is not None:
         options["capture.ring_bytes"] = ("-B", ring_mebibytes << 20)
+    if source is not None:
+        options["capture.source"] = ("--source", source)
     if not_promiscuous:
         options["capture.promiscuous"] = ("-p", False)
     sources = Sources(config, options)
@@ -170,6 +179,13 @@ def command(
         from sniffer.cli.replay import replay as run_replay
 
         sys.exit(run_replay(replay, wanted))
+
+    from sniffer.capture.portable import RING, chosen
+
+    if chosen(settings.capture.source) != RING:
+        from sniffer.cli.portable import watch_portably
+
+        sys.exit(watch_portably(wanted))
 
     from sniffer.cli.live import watch
 

@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 import warnings
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 import craft
 import pytest
 import trustme
-from daemon import Daemon, daemon, is_dead, is_stopped
+from daemon import Caller, Daemon, calls, daemon, is_dead, is_stopped
 from namespaces import Namespace, eventually, namespace, numbered
 from office import analysed, dumped, office, sorted_by_client, without_times
 from program import PROGRAM, environment
@@ -102,28 +101,6 @@ def talk(ns: Namespace, client: str, port: int, newest: ssl.TLSVersion) -> str:
         return "alert"
     finally:
         connection.close()
-
-
-class Caller:
-    """Clients that are refused at once, each by its own port, at the other end of the cable."""
-
-    def __init__(self, sender: socket.socket) -> None:
-        self.sender = sender
-        self.port = 20_000
-
-    def call(self, times: int = 1, refused: bool = True) -> None:
-        for _ in range(times):
-            self.port += 1
-            made = craft.Conversation(client_port=self.port).open()
-            made.client(craft.client_hello(random=self.port.to_bytes(32)))
-            if refused:
-                made.server(craft.alert()).rst("server")
-            for _, frame in made.frames():
-                self.sender.send(frame)
-
-
-def calls(events: list[dict]) -> Counter:
-    return Counter(event["source"]["port"] for event in events)
 
 
 # ------------------------------------------------------------------------ what it is for
