@@ -102,8 +102,10 @@ class RingCounters(Struct, frozen=True, kw_only=True):
     """Wall clock time of the newest frame."""
 
 
-def open_socket(interface: str) -> int:
+def open_socket(interface: str, again: str = "") -> int:
     """Open a packet socket for an interface and return its descriptor; it sees nothing yet.
+
+    ``again`` is what to start with the capability, if not ``run`` on the interface.
 
     Raises CaptureError: there is no such interface (exit code 2), or the capability
     CAP_NET_RAW is missing (5).
@@ -123,7 +125,7 @@ def open_socket(interface: str) -> int:
         opened = socket.socket(AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     except PermissionError as error:
         raise CaptureError(
-            interface, "capturing needs the capability CAP_NET_RAW", grant(interface)
+            interface, "capturing needs the capability CAP_NET_RAW", grant(interface, again)
         ) from error
     except OSError as error:
         raise CaptureError(
@@ -135,13 +137,14 @@ def open_socket(interface: str) -> int:
     return opened.detach()
 
 
-def grant(interface: str) -> str:
+def grant(interface: str, again: str = "") -> str:
     """Return the command that starts us with CAP_NET_RAW and nothing more, in words."""
     if os.getuid() == 0:
         return "run the container or unit with it: --cap-add=NET_RAW"
+    again = again or f"run -i {shlex.quote(interface)}"
     command = (
         f"sudo setpriv --reuid={os.getuid()} --regid={os.getgid()} --init-groups"
-        f" --inh-caps=+net_raw --ambient-caps=+net_raw hellowatch run -i {shlex.quote(interface)}"
+        f" --inh-caps=+net_raw --ambient-caps=+net_raw hellowatch {again}"
     )
     return f"start it with {command}"
 

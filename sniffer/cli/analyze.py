@@ -20,6 +20,7 @@ from sniffer.cli.options import (
     configure_log,
     event_options,
     exit_code,
+    interfaces_option,
     later,
     log_options,
     output_options,
@@ -71,7 +72,7 @@ Examples:
 @event_options
 @pipeline_options
 @output_options
-@later("-D", takes_value=False)
+@interfaces_option
 @later("-w")
 @later("-j")
 @later("--duration")

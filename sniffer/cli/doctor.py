@@ -11,6 +11,7 @@ from sniffer.cli.options import (
     chosen_profiles,
     config_options,
     configure_log,
+    interfaces_option,
     later,
     log_options,
     output_options,
@@ -93,7 +94,7 @@ SECONDS = 60.0
 @config_options
 @output_options
 @later("-o")
-@later("-D", takes_value=False)
+@interfaces_option
 def command(
     inputs: tuple[str, ...],
     read: tuple[str, ...],

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import click
 
-from sniffer.cli.options import installed_version, later
+from sniffer.cli.options import installed_version, interfaces_option
 from sniffer.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -22,6 +22,7 @@ COMMANDS = {
     "analyze": "Analyse capture files: which devices offer old TLS?",
     "config": "Check or show the configuration.",
     "doctor": "What is wrong with this mirror port or capture?",
+    "interfaces": "What can be captured on, and what passes there.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
 }
 """What is built: each has a module of its name here, with a ``command``."""
@@ -41,7 +42,6 @@ LATER = {
     "crosscheck": "A second opinion from independent dissectors.",
     "profiles": "Provider profiles.",
     "setup": "First installation.",
-    "interfaces": "What can be captured on.",
     "assets": "Dashboards, rules and units to copy.",
 }
 """What the contract promises and is not built yet."""
@@ -129,7 +129,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     callback=_print_version,
     help="Version, and whether it runs compiled.",
 )
-@later("-D", takes_value=False)
+@interfaces_option
 def cli() -> None:
     """Find the devices that will break when a mail provider refuses old TLS.
 

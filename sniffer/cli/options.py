@@ -43,6 +43,26 @@ def later(*names: str, takes_value: bool = True) -> Callable[[Decorated], Decora
     )
 
 
+def interfaces_option(command: Decorated) -> Decorated:
+    """Add -D, which lists the interfaces and ends, as tcpdump's does."""
+
+    def list_them(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            from sniffer.cli.interfaces import show
+
+            show(())
+            ctx.exit()
+
+    return click.option(
+        "-D",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=list_them,
+        help="List the interfaces, and end.",
+    )(command)
+
+
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 

@@ -13,6 +13,7 @@ from sniffer.cli.options import (
     config_options,
     configure_log,
     event_options,
+    interfaces_option,
     later,
     log_options,
     output_options,
@@ -97,10 +98,16 @@ SIGHUP reads the configuration anew.
     help="What captures: the ring (Linux), libpcap or scapy; auto: the best one here.",
 )
 @config_options
+@click.option(
+    "-d",
+    "explain",
+    is_flag=True,
+    help="Print what the kernel's filter passes and its program, and end.",
+)
 @event_options
 @pipeline_options
 @output_options
-@later("-D", takes_value=False)
+@interfaces_option
 @later("-w")
 @later("-s")
 @later("--web", takes_value=False)
@@ -116,6 +123,7 @@ def command(
     ring_mebibytes: int | None,
     not_promiscuous: bool,
     source: str | None,
+    explain: bool,
     config: str | None,
     count: int | None,
     fail_on: tuple[str, ...],
@@ -158,6 +166,11 @@ def command(
     sources = Sources(config, options)
     configuration = sources.load()
     settings = configuration.settings
+    if explain:
+        from sniffer.capture.filter import build
+
+        click.echo(build(settings.ports, tunnels=settings.capture.tunnels).explain())
+        return
     if replay is None and not settings.watch.interfaces:
         raise click.UsageError("name an interface with -i IFACE, or a capture with --replay FILE")
     configure_log(settings.log)
