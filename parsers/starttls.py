@@ -53,6 +53,7 @@ _SASL = {
 }
 
 _LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}$")
+_STATUS = re.compile(rb"[0-9]{3}|[+-](?:OK|ERR) ?|[!-~]{1,32} (?:OK|NO|BAD) ")
 _TAG = re.compile(rb"[!-~]{1,32}")
 
 
@@ -99,6 +100,12 @@ def answer(protocol: int, line: bytes) -> int:
     if len(line) >= 3 and line[:3].isdigit():
         return FOUND if line[:1] in b"23" else NO_MATCH
     return NEED_MORE
+
+
+def status_length(line: bytes) -> int:
+    """Return how much of a server's answer says yes or no; what follows is text for people."""
+    found = _STATUS.match(line)
+    return found.end() if found else 0
 
 
 def literal(line: bytes) -> int:

@@ -64,6 +64,7 @@ class Analysis:
         waiting: AbstractContextManager[object] | None = None,
         limit: Limit | None = None,
         surveyed: bool = False,
+        keep_evidence: bool = False,
     ) -> None:
         """Begin with nothing read; ``forced`` judges every hello by one profile.
 
@@ -77,6 +78,7 @@ class Analysis:
         self.sinks = sinks
         self.waiting = waiting or nullcontext()
         self.limit = limit
+        self.keep_evidence = keep_evidence
         self.aggregate = Aggregate(inventory or InventorySettings(), ports, profiles)
         self.coverage = Coverage()
         self.facts = Facts() if surveyed else None
@@ -93,7 +95,13 @@ class Analysis:
         except InputError as error:
             self.refuse(error)
             return
-        tracker = Tracker(self.track, self.ports, os.urandom(KEY_OCTETS), path=path)
+        tracker = Tracker(
+            self.track,
+            self.ports,
+            os.urandom(KEY_OCTETS),
+            path=path,
+            keep_evidence=self.keep_evidence,
+        )
         judge = Judge(self.ports, self.profiles, self.forced)
         pipeline = Pipeline(
             tracker,
@@ -118,6 +126,7 @@ class Analysis:
             if self.facts is not None and survey is not None:
                 self.facts.merge(survey.facts())
             log_mistakes(tracker)
+            log_evidence_lost(path, tracker.counters().evidence_lost)
             self.inputs.append(input_read(source, tracker.frames, is_over))
 
     def refuse(self, error: InputError) -> None:
@@ -168,6 +177,13 @@ def log_mistakes(tracker: Tracker) -> None:
     """Log what went wrong with frames by our own fault; they were counted as ``internal``."""
     for error in tracker.counters().internal_errors:
         log.error("a frame could not be handled: our mistake", {"error": error})
+
+
+def log_evidence_lost(path: str, frames: int) -> None:
+    """Say how many frames of handshakes could not be kept, if any."""
+    if frames:
+        fields = {"path": path, "frames": frames}
+        log.warning("Frames of handshakes found no room and were not written", fields)
 
 
 def expand(paths: Iterable[str]) -> Iterator[str | InputError]:

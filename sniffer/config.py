@@ -100,6 +100,8 @@ class TrackSettings(Struct, frozen=True, kw_only=True):
     """How long the outcome of a handshake is waited for, in frame time."""
     open_handshakes: Annotated[int, Meta(ge=16, le=1 << 20)] = 65_536
     """Handshakes without an outcome held at once; beyond it the oldest is settled."""
+    evidence_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 34)] = 16 << 20
+    """Memory for the frames of handshakes under way, used only if -w asks for them."""
 
 
 class InventorySettings(Struct, frozen=True, kw_only=True):

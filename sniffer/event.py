@@ -115,6 +115,19 @@ class Session(Struct, frozen=True):
     closed_by: Side
 
 
+class EvidenceFrame(Struct, frozen=True, array_like=True):
+    """One captured frame of a handshake, everything else in it zeroed."""
+
+    number: int
+    """In its input, from 1."""
+    time_ns: int
+    link: int
+    """LINKTYPE number."""
+    wire_length: int
+    """Before any snap length."""
+    octets: bytes
+
+
 class Handshake(Struct, frozen=True):
     """One ClientHello and what became of it. Made once, when settled; never changed."""
 
@@ -135,6 +148,8 @@ class Handshake(Struct, frozen=True):
     session: Session | None = None
     path: str | None = None
     """The capture file it came from; None live."""
+    evidence: tuple[EvidenceFrame, ...] = ()
+    """The frames that show it, in the order seen; only where they are asked for."""
 
 
 class Judgement(Struct, frozen=True):

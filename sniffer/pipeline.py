@@ -102,6 +102,7 @@ class Pipeline:
             unseen_bytes=counted.unseen_bytes,
             filtered_bytes=counted.filtered_bytes,
             conflicts=counted.conflicts,
+            evidence_lost=counted.evidence_lost,
             first_ns=counted.first_ns,
             last_ns=counted.last_ns,
         )

@@ -73,7 +73,6 @@ Examples:
 @pipeline_options
 @output_options
 @interfaces_option
-@later("-w")
 @later("-j")
 @later("--duration")
 @later("--as-of")
@@ -82,6 +81,7 @@ def command(
     read: tuple[str, ...],
     form: str | None,
     outputs: tuple[str, ...],
+    frames: str | None,
     config: str | None,
     count: int | None,
     fail_on: tuple[str, ...],
@@ -122,7 +122,7 @@ def command(
         stop.install()
         try:
             with stop:
-                sinks = Outputs(stack, form, outputs, files)
+                sinks = Outputs(stack, form, outputs, files, frames)
         except Stopped:
             sys.exit(EXIT_INTERRUPTED)
         analysis = Analysis(
@@ -131,6 +131,7 @@ def command(
             forced=forced,
             track=settings.track,
             inventory=settings.inventory,
+            keep_evidence=frames is not None,
             sinks=(sinks.write,),
             waiting=stop,
             limit=None if count is None else Limit(count),

@@ -34,7 +34,7 @@ def watch(wanted: Wanted) -> int:
         def work(interface: str, descriptor: int, control: "Control", tally: Tally) -> int:
             from sniffer.daemon.worker import work_with
 
-            work = work_with(settings)
+            work = work_with(settings, keep_evidence=wanted.frames is not None)
             return work(interface, descriptor, control, tally)
 
         def serve(control: "Control", interfaces: Sequence[str]) -> int:
@@ -47,7 +47,7 @@ def watch(wanted: Wanted) -> int:
         names = list(dict.fromkeys(settings.watch.interfaces))
         launcher = Launcher(names, open_socket, work, serve, begun, settings.daemon.spare_sockets)
         # Once, by whoever may still open them: every server goes on in the same files.
-        outputs.append(Outputs(stack, wanted.form, wanted.outputs, []))
+        outputs.append(Outputs(stack, wanted.form, wanted.outputs, [], wanted.frames, False))
         outputs[0].flush()  # or each process would write what is still in a buffer
         return launcher.run(wanted.seconds)
 
@@ -55,7 +55,7 @@ def watch(wanted: Wanted) -> int:
 def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Sequence[str]) -> int:
     """Do the server's part, in its own process."""
     import parsers
-    from sniffer.analysis import Input
+    from sniffer.analysis import Input, log_evidence_lost
     from sniffer.daemon.reader import Reader
     from sniffer.daemon.server import Server
     from sniffer.export.metrics import Build
@@ -103,6 +103,8 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
         for interface, account in zip(interfaces, reader.accounts, strict=True)
     ]
     told = summary(inputs, snapshot, reader.coverage(), profiles)
+    for interface, account in zip(interfaces, reader.accounts, strict=True):
+        log_evidence_lost(interface, account.coverage().evidence_lost)
     outputs.finish(told, wanted.zone, wanted.color)
     server.close()
     return exit_code(["ok"], told["totals"], wanted.fail_on)

@@ -90,9 +90,15 @@ def config_options(command: Decorated) -> Decorated:
 
 
 def event_options(command: Decorated) -> Decorated:
-    """Add what says how many events are wanted, and which of them make the exit code 1."""
+    """Add what says which frames and events are wanted, and which make the exit code 1."""
     for option in reversed(
         (
+            click.option(
+                "-w",
+                "frames",
+                metavar="FILE",
+                help="Write the frames of the handshakes, all else zeroed; - is standard output.",
+            ),
             click.option(
                 "-c", "count", metavar="N", type=click.IntRange(min=1), help="End after N events."
             ),

@@ -28,14 +28,25 @@ ENDINGS = {"json": "json", "csv": "csv", "txt": "table", "html": "html"}
 
 
 class Outputs:
-    """Standard output and the files of ``-o``: events as they come, the summary at the end."""
+    """Standard output and the files of ``-o``: events as they come, the summary at the end.
+
+    The frames of ``-w`` too, which ``in_order`` has wait for older ones.
+    """
 
     def __init__(
-        self, stack: ExitStack, form: str | None, outputs: tuple[str, ...], inputs: list[str]
+        self,
+        stack: ExitStack,
+        form: str | None,
+        outputs: tuple[str, ...],
+        inputs: list[str],
+        frames: str | None = None,
+        in_order: bool = True,
     ) -> None:
         """Open every output; ``stack`` closes them."""
         wanted: list[tuple[str, str]] = []
-        if form is None and not outputs:
+        if frames == STANDARD_OUTPUT and sys.stdout.isatty():
+            raise click.UsageError("-w -: standard output is a terminal; send it into a pipe")
+        if form is None and not outputs and frames != STANDARD_OUTPUT:
             form = "table" if sys.stdout.isatty() else "ndjson"
         if form is not None:
             wanted.append((form, STANDARD_OUTPUT))
@@ -47,12 +58,22 @@ class Outputs:
                 raise click.UsageError(f"-o {text}: {prefix}: not built yet")
             wanted.append((prefix, path))
         paths = [path for _, path in wanted]
+        options = ["-o"] * len(paths)
+        if frames is not None:
+            paths.append(frames)
+            options.append("-w")
         for at, path in enumerate(paths):
             if any(_is_same(path, other) for other in paths[:at]):
-                raise ConfigError("-o", path, "is written to already")
+                raise ConfigError(options[at], path, "is written to already")
             if any(given != "-" and _is_same(path, given) for given in inputs):
-                raise ConfigError("-o", path, "is an input; it would be overwritten")
+                raise ConfigError(options[at], path, "is an input; it would be overwritten")
 
+        self._frames = None
+        if frames is not None:
+            from sniffer.export.evidence import CaptureWriter
+
+            raw = stack.enter_context(_open(frames, "-w"))
+            self._frames = CaptureWriter(raw, in_order=in_order)
         opened = [(kind, stack.enter_context(_create(path))) for kind, path in wanted]
         self._summaries = [(kind, out) for kind, out in opened if kind in SUMMARIES]
         self._streams = [out for _, out in opened]
@@ -66,6 +87,8 @@ class Outputs:
 
     def write(self, handshake: "Handshake", judgement: "Judgement") -> None:
         """Write one event wherever events go."""
+        if self._frames is not None:
+            self._frames.write(handshake)
         if self._writers:
             told = self._event(handshake, judgement)
             for writer in self._writers:
@@ -75,6 +98,8 @@ class Outputs:
         """Let readers of a pipe see what there is."""
         for out in self._streams:
             out.flush()
+        if self._frames is not None:
+            self._frames.flush()
 
     def finish(self, told: dict[str, Any], zone: "tzinfo", color: str) -> None:
         """Write the summary wherever summaries go."""
@@ -92,6 +117,8 @@ class Outputs:
                 chosen = {"always": True, "never": False, "auto": None}[color]
                 table(told, text, zone=zone, color=chosen)
                 text.detach()
+        if self._frames is not None:
+            self._frames.finish()
         self.flush()
 
 
@@ -148,12 +175,14 @@ def _is_same(path: str, other: str) -> bool:
 
 
 def _create(path: str) -> io.BufferedWriter:
+    return io.BufferedWriter(_open(path, "-o"), BUFFER_BYTES)
+
+
+def _open(path: str, option: str) -> _Named:
     try:
         if path == STANDARD_OUTPUT:
-            raw = _Named(sys.stdout.fileno(), "standard output")
-        else:
-            raw = _Named(path, path)
+            return _Named(sys.stdout.fileno(), "standard output")
+        return _Named(path, path)
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise ConfigError("-o", path, f"cannot be written ({why})") from error
-    return io.BufferedWriter(raw, BUFFER_BYTES)
+        raise ConfigError(option, path, f"cannot be written ({why})") from error

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from types import FrameType
 
 import parsers
-from sniffer.analysis import Input, log_mistakes
+from sniffer.analysis import Input, log_evidence_lost, log_mistakes
 from sniffer.capture.filter import build
 from sniffer.capture.portable import Portable, chosen
 from sniffer.cli.live import tell_losses
@@ -47,7 +47,7 @@ def watch_portably(wanted: Wanted) -> int:
         name = chosen(settings.capture.source)
         source = Portable(name, interface, settings.capture, made.program)
         stack.callback(source.close)
-        sinks = Outputs(stack, wanted.form, wanted.outputs, [])
+        sinks = Outputs(stack, wanted.form, wanted.outputs, [], wanted.frames, False)
         _give_up_privileges()
         compiled = parsers.compiled()
         program = Build(version=installed_version(), revision="unknown", compiled=compiled)
@@ -58,6 +58,7 @@ def watch_portably(wanted: Wanted) -> int:
             os.urandom(16),
             ordered=False,
             behind_filter=source.is_filtered and not made.whole_tcp,
+            keep_evidence=wanted.frames is not None,
         )
         pipeline = Pipeline(
             tracker,
@@ -91,6 +92,7 @@ def watch_portably(wanted: Wanted) -> int:
         except CaptureError as error:
             failure = error
         log_mistakes(tracker)
+        log_evidence_lost(interface, tracker.counters().evidence_lost)
         with server.lock:
             snapshot = server.aggregate.snapshot()
         told = Input(path=interface, format="live", status="ok", frames=tracker.frames).told()

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from types import FrameType
 
 import parsers
-from sniffer.analysis import input_read, log_mistakes
+from sniffer.analysis import input_read, log_evidence_lost, log_mistakes
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile
 from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
@@ -42,13 +42,20 @@ def replay(path: str, wanted: Wanted) -> int:
                 if path != STANDARD_INPUT:
                     source = CaptureFile(path)
                     stack.callback(source.close)
-                sinks = Outputs(stack, wanted.form, wanted.outputs, [path])
+                sinks = Outputs(stack, wanted.form, wanted.outputs, [path], wanted.frames, False)
         except Stopped:
             return _ended_by(stop)
         build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
         server = Server(settings, profiles, build, forced)
         pipeline = Pipeline(
-            Tracker(settings.track, settings.ports, os.urandom(16), ordered=False, path=path),
+            Tracker(
+                settings.track,
+                settings.ports,
+                os.urandom(16),
+                ordered=False,
+                path=path,
+                keep_evidence=wanted.frames is not None,
+            ),
             server.judge,
             server.aggregate,
             (sinks.write, screen.name),
@@ -78,6 +85,7 @@ def replay(path: str, wanted: Wanted) -> int:
             is_over = False
         server.is_ready = True
         log_mistakes(pipeline.tracker)
+        log_evidence_lost(path, pipeline.tracker.counters().evidence_lost)
         read = input_read(source, pipeline.tracker.frames, is_over)
         with server.lock:
             snapshot = server.aggregate.snapshot()

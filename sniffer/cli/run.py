@@ -108,7 +108,6 @@ SIGHUP reads the configuration anew.
 @pipeline_options
 @output_options
 @interfaces_option
-@later("-w")
 @later("-s")
 @later("--web", takes_value=False)
 @later("--serve.listen-address")
@@ -124,6 +123,7 @@ def command(
     not_promiscuous: bool,
     source: str | None,
     explain: bool,
+    frames: str | None,
     config: str | None,
     count: int | None,
     fail_on: tuple[str, ...],
@@ -181,6 +181,7 @@ def command(
         configuration=configuration,
         form=form,
         outputs=outputs,
+        frames=frames,
         events=count,
         fail_on=fail_on,
         zone=zone(tz),

@@ -17,6 +17,8 @@ class Wanted(NamedTuple):
     configuration: Configuration
     form: str | None
     outputs: tuple[str, ...]
+    frames: str | None
+    """Where the frames of handshakes are written to."""
     events: int | None
     fail_on: tuple[str, ...]
     zone: "tzinfo"

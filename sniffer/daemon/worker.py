@@ -55,6 +55,7 @@ class Worker:
         settings: Settings,
         *,
         surveyed: bool = False,
+        keep_evidence: bool = False,
     ) -> None:
         """Set up the ring on a packet socket. Raises CaptureError.
 
@@ -74,6 +75,7 @@ class Worker:
             os.urandom(KEY_OCTETS),
             ordered=False,
             behind_filter=not (made.whole_tcp or surveyed),
+            keep_evidence=keep_evidence,
         )
         self._sender = Sender(settings.daemon.waiting_bytes)
         self._reported = 0.0
@@ -161,13 +163,21 @@ class Worker:
 
 
 def work_with(
-    settings: Settings, *, surveyed: bool = False
+    settings: Settings, *, surveyed: bool = False, keep_evidence: bool = False
 ) -> Callable[[str, int, Control, Tally], int]:
     """Return what the launcher runs in a worker, with these settings."""
 
     def work(interface: str, descriptor: int, control: Control, tally: Tally) -> int:
         close_all_but(control.fileno(), descriptor)
-        worker = Worker(interface, descriptor, control, tally, settings, surveyed=surveyed)
+        worker = Worker(
+            interface,
+            descriptor,
+            control,
+            tally,
+            settings,
+            surveyed=surveyed,
+            keep_evidence=keep_evidence,
+        )
         if not worker.enter_cage():
             fields = {"interface": interface}
             logger.warning("System calls cannot be restricted on this machine", fields)

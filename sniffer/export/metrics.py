@@ -483,6 +483,13 @@ ROWS = (
         _sum(lambda coverage: coverage.evicted.get("flow", 0)),
     ),
     Row(
+        "hellowatch_evidence_frames_lost_total",
+        "counter",
+        (),
+        "Frames of handshakes that found no room while -w keeps them.",
+        _sum(lambda coverage: coverage.evidence_lost),
+    ),
+    Row(
         "hellowatch_flows_one_sided_total",
         "counter",
         (),

@@ -66,6 +66,8 @@ class Coverage(Struct, kw_only=True):
     """Octets of followed streams that our own filter held back: nothing that is wanted."""
     conflicts: int = 0
     """Segments that repeated octets with other content; the first ones were kept."""
+    evidence_lost: int = 0
+    """Frames of handshakes that found no room where evidence is kept."""
     first_ns: int | None = None
     last_ns: int | None = None
     """Times of the first and the newest frame."""
@@ -180,6 +182,7 @@ _COUNTERS = (
     "unseen_bytes",
     "filtered_bytes",
     "conflicts",
+    "evidence_lost",
 )
 
 

@@ -8,7 +8,7 @@ cdef class Agenda:
     cdef long long answer_ns
     cdef Py_ssize_t most_open
     cdef bint ordered
-    cdef object path, waiting, ending
+    cdef object path, waiting, ending, evidence
     cdef list order, settled
     cdef readonly Py_ssize_t open_count
     cdef long long serial

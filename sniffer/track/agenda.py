@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from sniffer.event import Handshake
 from sniffer.track.counters import INCOMPLETE_REASONS
+from sniffer.track.evidence import Evidence
 from sniffer.track.layout import SECOND_NS
 from sniffer.track.outcome import Attempt
 
@@ -26,12 +27,21 @@ class Agenda:
     when ``due`` may have something to tell.
     """
 
-    def __init__(self, answer_ns: int, most_open: int, *, ordered: bool, path: str | None) -> None:
+    def __init__(
+        self,
+        answer_ns: int,
+        most_open: int,
+        *,
+        ordered: bool,
+        path: str | None,
+        evidence: Evidence | None = None,
+    ) -> None:
         """Begin with nobody; wait ``answer_ns`` for an outcome, for ``most_open`` at once."""
         self.answer_ns = answer_ns
         self.most_open = most_open
         self.ordered = ordered
         self.path = path
+        self.evidence = evidence
         self.waiting: deque[tuple[int, Attempt]] = deque()
         self.ending: deque[tuple[int, Attempt]] = deque()
         self.order: list[tuple[int, int, Attempt]] = []
@@ -150,6 +160,8 @@ class Agenda:
         return settled
 
     def _emit(self, attempt: Attempt) -> None:
+        if self.evidence is not None:
+            self.evidence.release(attempt.evidence)
         hello = attempt.hello
         if hello is None:
             return
@@ -161,6 +173,7 @@ class Agenda:
         self.settled.append(attempt.handshake(hello, self.path))
         # The deque of deadlines may hold it a while longer; not what it holds.
         attempt.hello = attempt.server_hello = None
+        attempt.evidence = ()
 
     def _next(self) -> int:
         self.serial += 1

@@ -43,6 +43,8 @@ class Counters(Struct, kw_only=True):
     unseen_bytes: int
     filtered_bytes: int
     conflicts: int
+    evidence_lost: int
+    """Frames of handshakes that found no room where evidence is kept."""
     first_ns: int | None
     last_ns: int | None
     internal_errors: list[str] = field(default_factory=list)

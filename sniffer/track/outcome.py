@@ -11,7 +11,7 @@ unknown       anything else
 from msgspec import structs
 
 from parsers.tls.facts import TLS_1_3, Alert, ClientHello, ServerHello
-from sniffer.event import Flow, Handshake, Outcome, Session, Side
+from sniffer.event import EvidenceFrame, Flow, Handshake, Outcome, Session, Side
 
 CLOSE_NOTIFY = 0
 FATAL = 2
@@ -36,6 +36,7 @@ class Attempt:
         "doubtful",
         "end_at",
         "ended_by",
+        "evidence",
         "flow",
         "frame",
         "hello",
@@ -71,6 +72,8 @@ class Attempt:
     ended_by: Side | None
     end_at: tuple[int, int] | None
     """Direction and stream offset of ``last_word``."""
+    evidence: tuple[EvidenceFrame, ...]
+    """Once closed, the frames that show it."""
     flow: Flow
     frame: int
     hello: ClientHello | None
@@ -121,6 +124,7 @@ class Attempt:
         self.path_reset = False
         self.agreed_at = None
         self.session = None
+        self.evidence = ()
 
     def saw_refused_upgrade(self) -> None:
         """Note that the server refused an upgrade its client had taken for granted."""
@@ -219,6 +223,7 @@ class Attempt:
             starttls=self.starttls,
             session=self.session,
             path=path,
+            evidence=self.evidence,
         )
 
     def is_tls13(self) -> bool:

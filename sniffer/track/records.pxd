@@ -23,6 +23,7 @@ cdef class Records:
     cdef Record record
     cdef Message message
     cdef readonly object again
+    cdef object evidence
     cdef readonly long long unseen_bytes
     cdef Py_ssize_t behind
     cdef bint final, closing
@@ -39,8 +40,9 @@ cdef class Records:
                    island=int64_t, stop=int64_t, start=Py_ssize_t, end=Py_ssize_t, answer=int, _=int)
     cdef int _read_over_gaps(self, object attempt, int direction) except? -2
     cdef int _note_gap(self, Py_ssize_t slot, int direction, long long octets) except -1
-    @cython.locals(words="long long[:]", half=Py_ssize_t, record=Record, first=int64_t, at=Py_ssize_t,
-                   want=Py_ssize_t, answer=int, content=int, after=Py_ssize_t, heard=Py_ssize_t)
+    @cython.locals(words="long long[:]", slot=Py_ssize_t, half=Py_ssize_t, record=Record, moved=int64_t,
+                   at=Py_ssize_t, want=Py_ssize_t, answer=int, content=int, after=Py_ssize_t,
+                   heard=Py_ssize_t, shown=Py_ssize_t)
     cdef int _walk(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end, object attempt,
                    int direction) except? -2
     @cython.locals(message=Message, answer=int, body=Py_ssize_t, wanted=int)

@@ -13,6 +13,7 @@ from parsers.tls.facts import ClientHello
 from parsers.tls.message import Message
 from parsers.tls.record import Record
 from sniffer.event import Side
+from sniffer.track.evidence import Evidence
 from sniffer.track.layout import (
     ACKED,
     AT,
@@ -49,12 +50,13 @@ class Records:
     ``again`` is the hello that the answer RENEGOTIATED is about.
     """
 
-    def __init__(self, streams: Streams) -> None:
-        """Begin with nothing read."""
+    def __init__(self, streams: Streams, evidence: Evidence | None = None) -> None:
+        """Begin with nothing read; ``evidence`` is told where each record lies."""
         self.streams = streams
         self.words = streams.flows.words
         self.record = Record()
         self.message = Message()
+        self.evidence = evidence
         self.again: ClientHello | None = None
         self.unseen_bytes = 0
         self.behind = 0
@@ -206,9 +208,10 @@ class Records:
         AT moves with them, beyond ``end`` where the rest of a record is of no interest.
         """
         words = self.words
-        half = attempt.slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        slot = attempt.slot
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         record = self.record
-        first = words[half + AT]
+        moved = words[half + AT] - start
         at = start
         want = 0
         side = Side.CLIENT if direction == attempt.direction else Side.SERVER
@@ -220,12 +223,17 @@ class Records:
                     if attempt.starttls is not None:
                         heard = self._hear_answer(wire, at, end, attempt)
                         if heard > 0:
+                            if self.evidence is not None:
+                                line = bytes(wire[at : at + heard])
+                                self.evidence.show_answer(slot, direction, at + moved, line)
                             at += heard
                             continue
                         if heard == 0:
                             want = end + 1
                             break
                     attempt.server_hello = sslv2.read_server(wire, at, end)
+                    if attempt.server_hello is not None and self.evidence is not None:
+                        self.evidence.show(slot, direction, at + moved, end + moved)
                 words[half + PHASE] = OTHER
                 break
             if end - at < tls_record.HEADER_LENGTH:
@@ -253,9 +261,12 @@ class Records:
                     words[half + PHASE] = CIPHER
             elif content == APPLICATION_DATA:
                 attempt.saw_application_data(side)
+            if self.evidence is not None:
+                shown = after if content <= HANDSHAKE else at + tls_record.HEADER_LENGTH
+                self.evidence.show(slot, direction, at + moved, after + moved, shown + moved)
             at = after
-        words[half + AT] = first + at - start
-        words[half + WANT] = first + want - start if want else 0
+        words[half + AT] = at + moved
+        words[half + WANT] = want + moved if want else 0
         return DONE if self.again is None else RENEGOTIATED
 
     def _handshake(self, wire: memoryview, at: int, end: int, attempt: Attempt, side: Side) -> int:

@@ -31,14 +31,14 @@ cdef class Tracker:
     cdef readonly Flows flows
     cdef long long[:] words
     cdef readonly Reassembly reassembly
-    cdef object datagrams
+    cdef object datagrams, evidence
     cdef Dialogues dialogues
     cdef HelloReader hello
     cdef Records records
     cdef Agenda agenda
     cdef list attempts, internal_errors
     cdef unsigned char[:] watched, implicit
-    cdef bint behind_filter, follow_any
+    cdef bint behind_filter, follow_any, keeps_syns
     cdef long long number, time_ns
     cdef Py_ssize_t slot, index
     cdef readonly long long now_ns, first_ns, frames, bytes, truncated, backwards, flow_count, open_flows

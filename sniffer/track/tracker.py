@@ -7,7 +7,8 @@ both sides read until the outcome is known, and forget the stream.
 
 The parts know their own affairs and not each other's: ``Streams`` where each stream stands,
 ``Datagrams`` what fragments make, ``Dialogues`` the lines before an upgrade, ``HelloReader``
-what a hello is, ``Records`` what records tell of an attempt, ``Agenda`` who is waited for.
+what a hello is, ``Records`` what records tell of an attempt, ``Agenda`` who is waited for,
+``Evidence`` which frames show it, if anybody asks for them.
 
 Time is the frames' time; the tracker has no clock.
 """
@@ -37,6 +38,7 @@ from sniffer.track.counters import (
 from sniffer.track.datagrams import Datagrams
 from sniffer.track.dialogue import Dialogues
 from sniffer.track.ends import flow_of
+from sniffer.track.evidence import Evidence
 from sniffer.track.flows import Flows
 from sniffer.track.hello import HelloReader
 from sniffer.track.layout import (
@@ -117,11 +119,13 @@ class Tracker:
         ordered: bool = True,
         path: str | None = None,
         behind_filter: bool = False,
+        keep_evidence: bool = False,
     ) -> None:
         """Reserve all budgets; ``key`` is 16 secret octets for the flow table's hash.
 
         ``behind_filter``: the source passes all that clients send, and of what servers send
-        inside TLS no more than is read here (sniffer/capture/filter.py).
+        inside TLS no more than is read here (sniffer/capture/filter.py). ``keep_evidence``: the
+        handshakes carry the frames that show them.
         """
         self.frame = Frame()
         self.streams = Streams(settings.flows, settings.reassembly_bytes, key)
@@ -131,12 +135,15 @@ class Tracker:
         self.datagrams = Datagrams()
         self.dialogues = Dialogues(self.streams)
         self.hello = HelloReader()
-        self.records = Records(self.streams)
+        self.evidence = Evidence(settings.evidence_bytes) if keep_evidence else None
+        self.keeps_syns = keep_evidence
+        self.records = Records(self.streams, self.evidence)
         self.agenda = Agenda(
             settings.answer_seconds * SECOND_NS,
             settings.open_handshakes,
             ordered=ordered,
             path=path,
+            evidence=self.evidence,
         )
         self.attempts: list[Attempt | None] = [None] * settings.flows
         self.watched = memoryview(bytearray(65536))
@@ -257,6 +264,7 @@ class Tracker:
             unseen_bytes=self.records.unseen_bytes + self.streams.unseen_bytes,
             filtered_bytes=self.streams.filtered_bytes,
             conflicts=self.reassembly.conflicts,
+            evidence_lost=0 if self.evidence is None else self.evidence.lost,
             first_ns=self.first_ns if self.frames else None,
             last_ns=self.now_ns if self.frames else None,
             internal_errors=self.internal_errors,
@@ -309,6 +317,8 @@ class Tracker:
         if slot < 0:
             if frame.flags & SYN:
                 self.streams.note_syn(frame)
+                if self.keeps_syns:
+                    return True
             return frame.end + frame.missing > frame.at
         at = slot * SLOT_WORDS
         words[at + LAST_SEEN] = self.now_ns
@@ -363,6 +373,8 @@ class Tracker:
                 self.streams.note_syn(frame)
                 slot = -1
             if not length:
+                if self.evidence is not None:
+                    self.evidence.keep_syn(slot, self.flows.tag, batch, index, frame, direction)
                 return
             # The SYN carries data (RFC 7413), which begins one number later.
             frame.sequence = (frame.sequence + 1) & RING
@@ -394,6 +406,8 @@ class Tracker:
                 offset = 0
         if words[base + STATE] & SETTLED:
             return
+        if self.evidence is not None:
+            self.evidence.keep(slot, batch, index, frame, direction, offset)
         if length:
             self.streams.raise_top(slot, direction, offset)
             if offset + length > words[half + TOP]:
@@ -401,6 +415,9 @@ class Tracker:
             if words[base + STATE] & GUESSED and self.streams.is_server(slot, direction):
                 words[base + STATE] &= ~GUESSED
             self._payload(batch.wire, slot, direction, offset)
+            is_clear = self.attempts[slot] is None and words[half + PHASE] in (DIALOGUE, OTHER)
+            if is_clear and self.evidence is not None:
+                self.evidence.take_back(slot, self.number)
         if frame.flags & (FIN | RST) and not words[base + STATE] & SETTLED:
             self._end(slot, direction, offset + length, bool(frame.flags & RST))
 
@@ -431,6 +448,8 @@ class Tracker:
             to_server = self.watched[frame.destination_port]
             client = flows.direction if to_server else 1 - flows.direction
         self.streams.begin(slot, self.now_ns, client)
+        if self.evidence is not None:
+            self.evidence.begin(slot, flows.tag)
         implicit = self.implicit[frame.destination_port] or self.implicit[frame.source_port]
         if self.behind_filter and implicit and not frame.tunnel_count:
             self.words[slot * SLOT_WORDS + STATE] |= HOLDS_BACK
@@ -555,6 +574,8 @@ class Tracker:
             if answer == FOUND:
                 self._found(attempt, slot, direction)
                 words[half + AT] = offset + self.hello.message.after - start
+                if self.evidence is not None:
+                    self.evidence.show(slot, direction, at, words[half + AT])
                 self._go_on(wire, slot, direction, offset - (start - frame.at))
                 return
             words[half + WANT] = at + self.hello.message.want - start
@@ -665,6 +686,8 @@ class Tracker:
                 return
             if used == 0:
                 return
+            if words[half + PHASE] == UPGRADED and self.evidence is not None:
+                self.evidence.show(slot, direction, at, at + used)
             words[half + AT] = at + used
             if reassembly.advance(handle, at + used) == 0:
                 self.streams.drop_buffer(slot, direction)
@@ -721,7 +744,10 @@ class Tracker:
     def _found_in_buffer(self, attempt: Attempt, slot: int, direction: int, after: int) -> None:
         """Note the whole hello in the half's buffer, and read on behind it."""
         self._found(attempt, slot, direction)
-        self.words[slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS + AT] = after
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        if self.evidence is not None:
+            self.evidence.show(slot, direction, self.words[half + AT], after)
+        self.words[half + AT] = after
         self._read_buffer(slot, direction)
         self._expect_answer(slot, 1 - direction)
 
@@ -793,7 +819,7 @@ class Tracker:
         hello = self.records.again
         attempt.give_up(server_seen=False, time_is_over=False)
         self._note_halves(attempt)
-        self._close(attempt)
+        self._close(attempt, before=self.number)
         fresh = self._new_attempt(attempt.slot, attempt.direction, attempt.flow)
         fresh.hello = hello
         fresh.cut_reason = LENGTH
@@ -953,12 +979,17 @@ class Tracker:
         if reassembly.top(handle) > reach and reason in (ENDED, TIMEOUT, END_OF_INPUT):
             attempt.cut_reason = GAP
         self.streams.know_client(slot, attempt.direction)
+        if self.evidence is not None:
+            self.evidence.show(slot, attempt.direction, words[half + AT], reach)
         words[half + AT] = reach
         words[half + WANT] = 0
         words[half + PHASE] = LOST
 
-    def _close(self, attempt: Attempt) -> None:
-        """Take an attempt out of its slot."""
+    def _close(self, attempt: Attempt, before: int | None = None) -> None:
+        """Take an attempt out of its slot; frames from ``before`` on belong to another one."""
+        if self.evidence is not None:
+            upgraded = attempt.starttls is not None
+            attempt.evidence = self.evidence.settle(attempt.slot, upgraded=upgraded, before=before)
         self.attempts[attempt.slot] = None
         self.words[attempt.slot * SLOT_WORDS + STATE] &= ~OPEN
         self.agenda.close(attempt)
@@ -966,6 +997,8 @@ class Tracker:
     def _let_go(self, slot: int) -> None:
         """Want nothing more of a conversation; its slot stays, so that it is not begun anew."""
         base = slot * SLOT_WORDS
+        if self.evidence is not None:
+            self.evidence.drop(slot)
         for direction in (0, 1):
             self.streams.drop_buffer(slot, direction)
             if not self.words[base + STATE] & (SETTLED | ENDING):

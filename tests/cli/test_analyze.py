@@ -327,6 +327,70 @@ def test_output_among_the_inputs_is_not_read(tmp_path: Path) -> None:
     assert [entry["path"] for entry in inputs] == ["d/a.pcapng"]
 
 
+def test_frames_of_handshakes_are_written_beside_the_rest(
+    office: dict[str, bytes], tmp_path: Path
+) -> None:
+    options = ["-w", "frames", "-o", "x.csv", "--format", "json"]
+    run = hellowatch("analyze", *options, OFFICE, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (0, office["json"], b"")
+    assert (tmp_path / "x.csv").read_bytes() == office["csv"]
+    again = hellowatch("analyze", "frames", cwd=tmp_path)
+    assert [event["hellowatch"]["id"] for event in events(again.stdout)] == [
+        event["hellowatch"]["id"] for event in events(office["ndjson"])
+    ]
+
+
+def test_frames_go_into_a_pipe_as_tcpdumps_do(tmp_path: Path) -> None:
+    run = hellowatch("analyze", "-w", "-", "-c", "3", OFFICE, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, b"")
+    read = subprocess.run(
+        ["tcpdump", "-nr", "-", "tcp[tcpflags] & tcp-syn != 0"],
+        input=run.stdout,
+        capture_output=True,
+        check=True,
+    )
+    assert read.stdout.count(b"Flags [S]") == 3
+    _, told, code = on_terminal("analyze", "-w", "-", str(OFFICE), cwd=tmp_path)
+    assert code == 2
+    assert "-w -: standard output is a terminal" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["-w", "a.pcapng"], "-w: a.pcapng: is an input; it would be overwritten"),
+        (["-w", "link"], "-w: link: is an input; it would be overwritten"),
+        (["-w", "x", "-o", "csv:x"], "-w: x: is written to already"),
+        (["-w", "-", "--format", "csv"], "-w: -: is written to already"),
+        (["-w", "none/x"], "-w: none/x: cannot be written (No such file or directory)"),
+    ],
+)
+def test_frames_overwrite_nothing(options: list[str], why: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pcapng").write_bytes(WHOLE)
+    (tmp_path / "link").symlink_to("a.pcapng")
+    run = hellowatch("analyze", *options, "a.pcapng", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert run.stderr.decode() == f"hellowatch: {why}\n"
+    assert (tmp_path / "a.pcapng").read_bytes() == WHOLE
+
+
+def test_full_disk_leaves_a_capture_of_whole_frames(tmp_path: Path) -> None:
+    # As the kernel tells a disk that is full, by a bound that needs no disk.
+    command = ["prlimit", "--fsize=20000", *PROGRAM, "analyze", "-w", "frames", str(OFFICE)]
+    run = subprocess.run(
+        [*command, "-o", "/dev/null"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (3, b"hellowatch: frames: File too large\n")
+    again = hellowatch("analyze", "frames", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (0, b"")
+    assert events(again.stdout)
+
+
 def test_count_ends_after_as_many_events(office: dict[str, bytes], tmp_path: Path) -> None:
     lines = office["ndjson"].splitlines(keepends=True)
     for count in (1, 10, 62, 63, 64):

@@ -195,6 +195,14 @@ def test_outputs_count_and_fail_on_are_those_of_analyze(tmp_path: Path) -> None:
     assert OFFICE.read_bytes() == before
 
 
+def test_frames_of_a_replay_are_written(tmp_path: Path) -> None:
+    options = ["--replay", OFFICE, "-w", "frames", "--format", "csv", "--duration", "0"]
+    run = hellowatch("run", *ANY_PORT, *options, cwd=tmp_path)
+    again = hellowatch("analyze", "--format", "csv", "frames", cwd=tmp_path)
+    assert (run.returncode, again.returncode, again.stderr) == (0, 0, b"")
+    assert again.stdout.count(b"\n") == run.stdout.count(b"\n")
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
 )

@@ -227,6 +227,35 @@ def test_worker_goes_on_while_the_server_is_killed_and_nothing_is_lost(ns, tmp_p
         assert watching.end() == 0
 
 
+def test_frames_are_written_by_a_server_that_may_die(ns, tmp_path):
+    options = ["-i", "mirror", "-w", "frames"]
+    with ns.sender("far") as far, daemon(ns, *options, cwd=tmp_path) as watching:
+        caller = Caller(far)
+        caller.call(10)
+        talk = craft.Conversation("10.1.0.9", server_port=110, vlans=[7]).open()
+        talk.client(b"CAPA\r\n").client(b"AUTH canary\r\n").client(b"STLS\r\n")
+        talk.client(craft.client_hello() + craft.application_data(8)).server(craft.alert())
+        for _, frame in talk.frames():
+            far.send(frame + b"canary")
+        eventually(lambda: len(watching.events) == 11)
+        before = watching.child("hw-server")
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: watching.new_child("hw-server", before))
+        caller.call(10)
+        eventually(lambda: len(calls(watching.events)) == 21)
+        eventually(lambda: watching.metric("hellowatch_evidence_frames_lost_total") == 0)
+        assert watching.end() == 0
+
+        told = analysed(tmp_path / "frames")
+        # What the dead server had told and not confirmed was told twice.
+        live = list({event["hellowatch"]["id"]: event for event in watching.events}.values())
+        for event in live:
+            if "starttls" in event["hellowatch"]:
+                event["hellowatch"]["flow"]["syn_seen"] = False
+        assert sorted_by_client(told) == sorted_by_client(live)
+        assert b"canary" not in (tmp_path / "frames").read_bytes()
+
+
 def test_interface_that_goes_down_is_waited_for(ns, tmp_path):
     up = "hellowatch_capture_up"
     with daemon(ns, "-i", "mirror", cwd=tmp_path) as watching:
