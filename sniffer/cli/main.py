@@ -21,6 +21,7 @@ from sniffer.errors import (
 COMMANDS = {
     "analyze": "Analyse capture files: which devices offer old TLS?",
     "config": "Check or show the configuration.",
+    "crosscheck": "A second opinion from independent dissectors.",
     "doctor": "What is wrong with this mirror port or capture?",
     "interfaces": "What can be captured on, and what passes there.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
@@ -39,7 +40,6 @@ LATER = {
     "signins": "Join sign-in exports with the devices.",
     "leases": "Join DHCP leases with the devices.",
     "relay": "A relay configuration for devices that cannot be updated.",
-    "crosscheck": "A second opinion from independent dissectors.",
     "profiles": "Provider profiles.",
     "setup": "First installation.",
     "assets": "Dashboards, rules and units to copy.",
