@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sniffer.cli.options import (
-    FORMATS,
-    check_format,
     check_store,
     chosen_profiles,
     config_options,
     configure_log,
     event_options,
     exit_code,
+    file_names,
+    format_options,
     interfaces_option,
     later,
     log_options,
@@ -50,24 +50,16 @@ Examples:
 
 
 @click.command("analyze", epilog=EPILOG)
-@click.argument("inputs", metavar="FILE|DIR|-...", nargs=-1)
+@click.argument("inputs", metavar="FILE|DIR|-...", nargs=-1, shell_complete=file_names)
 @click.option(
-    "-r", "read", metavar="FILE", multiple=True, help="The same as FILE, as tcpdump has it."
-)
-@click.option(
-    "--format",
-    "form",
-    callback=check_format,
-    metavar="|".join(FORMATS),
-    help="Of standard output: table on a terminal, ndjson in a pipe.",
-)
-@click.option(
-    "-o",
-    "outputs",
-    metavar="[FORMAT:]FILE",
+    "-r",
+    "read",
+    metavar="FILE",
     multiple=True,
-    help="Write to a file as well, or instead if --format is not given. Repeatable.",
+    shell_complete=file_names,
+    help="The same as FILE, as tcpdump has it.",
 )
+@format_options
 @config_options
 @event_options
 @pipeline_options

@@ -2,7 +2,7 @@
 
 import click
 
-from sniffer.cli.options import chosen_profiles, config_options
+from sniffer.cli.options import chosen_profiles, config_options, file_names
 
 EPILOG = """\b
 Exit codes:
@@ -22,7 +22,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("path", metavar="[FILE]", required=False)
+@click.argument("path", metavar="[FILE]", required=False, shell_complete=file_names)
 @config_options
 def check(path: str | None, config: str | None) -> None:
     """Say what is wrong with a file, all of it; by default with the one that is in use."""

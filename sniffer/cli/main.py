@@ -20,6 +20,7 @@ from sniffer.errors import (
 
 COMMANDS = {
     "analyze": "Analyse capture files: which devices offer old TLS?",
+    "completion": "What a shell needs to complete commands and options.",
     "config": "Check or show the configuration.",
     "crosscheck": "A second opinion from independent dissectors.",
     "doctor": "What is wrong with this mirror port or capture?",
@@ -45,6 +46,8 @@ LATER = {
     "assets": "Dashboards, rules and units to copy.",
 }
 """What the contract promises and is not built yet."""
+
+PROGRAM = "hellowatch"
 
 EXAMPLES = """\b
 Examples:
@@ -172,9 +175,9 @@ def _run() -> int:
     if instruction := os.environ.get(COMPLETE):
         from click.shell_completion import shell_complete
 
-        return shell_complete(cli, {}, "hellowatch", COMPLETE, instruction)
+        return shell_complete(cli, {}, PROGRAM, COMPLETE, instruction)
     try:
-        with cli.make_context("hellowatch", sys.argv[1:]) as context:
+        with cli.make_context(PROGRAM, sys.argv[1:]) as context:
             cli.invoke(context)
         code = EXIT_OK
     except click.exceptions.Exit as ended:

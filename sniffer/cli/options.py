@@ -4,6 +4,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +13,8 @@ from sniffer.errors import EXIT_DAMAGED, EXIT_FOUND, EXIT_OK, EXIT_UNREADABLE, C
 
 if TYPE_CHECKING:
     from datetime import tzinfo
+
+    from click.shell_completion import CompletionItem
 
     from sniffer.config import LogSettings
     from sniffer.config_file import Configuration
@@ -85,8 +88,55 @@ def config_options(command: Decorated) -> Decorated:
         "--config",
         "config",
         metavar="FILE",
+        shell_complete=file_names,
         help="Configuration file; default /etc/hellowatch/config.toml, if it is there.",
     )(command)
+
+
+def file_names(_ctx: click.Context, _param: click.Parameter, begun: str) -> "list[CompletionItem]":
+    """Have the shell complete the name of a file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="file")]
+
+
+def interface_names(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of an interface."""
+    with suppress(OSError):
+        names = sorted([*os.listdir("/sys/class/net"), "any"])
+        return [name for name in names if name.startswith(begun)]
+    return []
+
+
+def format_names(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Complete the word of a format."""
+    return [form for form in FORMATS if form.startswith(begun)]
+
+
+def format_options(command: Decorated) -> Decorated:
+    """Add what says in which form things are told, and where."""
+    for option in reversed(
+        (
+            click.option(
+                "--format",
+                "form",
+                callback=check_format,
+                metavar="|".join(FORMATS),
+                shell_complete=format_names,
+                help="Of standard output: table on a terminal, ndjson in a pipe.",
+            ),
+            click.option(
+                "-o",
+                "outputs",
+                metavar="[FORMAT:]FILE",
+                multiple=True,
+                shell_complete=file_names,
+                help="Write to a file as well, or instead if --format is not given. Repeatable.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def event_options(command: Decorated) -> Decorated:
@@ -97,6 +147,7 @@ def event_options(command: Decorated) -> Decorated:
                 "-w",
                 "frames",
                 metavar="FILE",
+                shell_complete=file_names,
                 help="Write the frames of the handshakes, all else zeroed; - is standard output.",
             ),
             click.option(
@@ -127,6 +178,7 @@ def pipeline_options(command: Decorated) -> Decorated:
             click.option(
                 "--profile",
                 metavar="NAME|FILE",
+                shell_complete=file_names,
                 help="Judge every hello by this provider profile, whatever its destination.",
             ),
             click.option(

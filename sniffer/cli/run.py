@@ -6,13 +6,14 @@ from typing import Any
 import click
 
 from sniffer.cli.options import (
-    FORMATS,
-    check_format,
     check_seconds,
     check_store,
     config_options,
     configure_log,
     event_options,
+    file_names,
+    format_options,
+    interface_names,
     interfaces_option,
     later,
     log_options,
@@ -48,9 +49,15 @@ SIGHUP reads the configuration anew.
     "interfaces",
     metavar="IFACE",
     multiple=True,
+    shell_complete=interface_names,
     help="Interface to watch; repeatable. any: all of them.",
 )
-@click.option("--replay", metavar="FILE", help="A capture file instead of an interface.")
+@click.option(
+    "--replay",
+    metavar="FILE",
+    shell_complete=file_names,
+    help="A capture file instead of an interface.",
+)
 @click.option(
     "--web.listen-address",
     "listen_address",
@@ -61,22 +68,10 @@ SIGHUP reads the configuration anew.
     "--web.config.file",
     "web_config_file",
     metavar="FILE",
+    shell_complete=file_names,
     help="TLS and users of the metrics page, as Prometheus exporters have it.",
 )
-@click.option(
-    "--format",
-    "form",
-    callback=check_format,
-    metavar="|".join(FORMATS),
-    help="Of standard output: table on a terminal, ndjson in a pipe.",
-)
-@click.option(
-    "-o",
-    "outputs",
-    metavar="[FORMAT:]FILE",
-    multiple=True,
-    help="Write to a file as well, or instead if --format is not given. Repeatable.",
-)
+@format_options
 @click.option(
     "--duration",
     metavar="TIME",

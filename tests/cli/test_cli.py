@@ -319,15 +319,6 @@ def test_help_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert run.returncode in (0, 141)  # it may have been done before the reader went
 
 
-def test_shells_can_complete_commands(tmp_path: Path) -> None:
-    run = hellowatch(cwd=tmp_path, env={"_HELLOWATCH_COMPLETE": "bash_source"})
-    assert run.returncode == 0
-    assert b"complete" in run.stdout
-    words = {"COMP_WORDS": "hellowatch an", "COMP_CWORD": "1"}
-    run = hellowatch(cwd=tmp_path, env={"_HELLOWATCH_COMPLETE": "bash_complete", **words})
-    assert run.stdout == b"plain,analyze\n"
-
-
 def test_own_mistake_is_one_line_too(tmp_path: Path) -> None:
     broken = """
 import sys
