@@ -159,6 +159,21 @@ def test_clients_octets_that_come_late_are_seen():
     assert live(talk).counters.unseen_bytes == 0
 
 
+def test_counts_never_go_down():
+    """A counter of Prometheus that does is taken for one that began anew."""
+    talk = established().client(DATA[:6000], split=1000, order=(0, 4, 3, 2, 1, 5))
+    talk.server(DATA).lose("client", 700).client(DATA, split=1000).fin("client")
+    one, before = tracker(behind_filter=True, ordered=False), (0, 0)
+    for frame in passed(talk.frames()):
+        one.observe(batch_of([frame]))
+        counted = one.counters()
+        now = (counted.unseen_bytes, counted.filtered_bytes)
+        assert now[0] >= before[0]
+        assert now[1] >= before[1]
+        before = now
+    assert before[0] == 700
+
+
 def test_clear_text_that_was_lost_is_unseen():
     talk = Conversation(server_port=143).open().server(b"* OK\r\n").client(b"a noop\r\n")
     talk.client(b"a login x y\r\n").server(b"a OK\r\n").lose("server", 300).server(b"* BYE\r\n")
