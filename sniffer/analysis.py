@@ -146,7 +146,8 @@ class _Surveyed:
 
     def read(self, batch: Batch) -> bool:
         has_more = self._source.read(batch)
-        self._survey.observe(batch)
+        if has_more:
+            self._survey.observe(batch)
         return has_more
 
     def close(self) -> None:

@@ -448,6 +448,13 @@ ROWS = (
         _by_reason(UNDECODED_REASONS[1:], lambda coverage: coverage.undecoded),
     ),
     Row(
+        "hellowatch_frames_unknown_ethertype_total",
+        "counter",
+        (),
+        "Frames that ended at an EtherType that is not read and may carry IP.",
+        _sum(lambda coverage: sum(coverage.unknown_types.values())),
+    ),
+    Row(
         "hellowatch_hellos_incomplete_total",
         "counter",
         ("reason",),

@@ -177,7 +177,12 @@ PROBLEM, WARNING, NOTE = Severity
 
 CASES = [
     Case(Code.NOTHING_SEEN, PROBLEM, lambda: evidence_of([]), "No frame was seen."),
-    Case(Code.LINK_TYPE, PROBLEM, lambda: evidence_of(calls(), link=105), "link type"),
+    Case(
+        Code.LINK_TYPE,
+        PROBLEM,
+        lambda: evidence_of(calls(), link=105),
+        "is not read (LINKTYPE 105, 802.11).",
+    ),
     Case(Code.NO_MAIL, PROBLEM, lambda: evidence_of(calls(server_port=443)), "No conversation"),
     Case(
         Code.NO_CLIENT_SIDE,
