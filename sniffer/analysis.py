@@ -4,13 +4,13 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 from msgspec import Struct
 
 from parsers.batch import Batch
-from sniffer.capture.files import STANDARD_INPUT, CaptureFile
+from sniffer.capture.files import STANDARD_INPUT, CaptureFile, captures
 from sniffer.capture.source import Source
 from sniffer.config import InventorySettings, Ports, TrackSettings
 from sniffer.errors import InputError
@@ -85,21 +85,27 @@ class Analysis:
         self.inputs: list[Input] = []
 
     def read(self, path: str, progress: Callable[[CaptureFile], None] | None = None) -> None:
-        """Read one capture; what is wrong with it is noted in ``inputs`` and logged.
+        """Read the captures in one input; what is wrong with them is noted and logged.
 
         Raises what ``waiting`` raises, and Enough when the limit is reached.
         """
-        try:
-            with self.waiting:
-                source = CaptureFile(path)
-        except InputError as error:
-            self.refuse(error)
-            return
+        with closing(captures(path)) as sources:
+            while True:
+                with self.waiting:
+                    source = next(sources, None)
+                if source is None:
+                    return
+                if isinstance(source, InputError):
+                    self.refuse(source)
+                else:
+                    self._read(source, progress)
+
+    def _read(self, source: CaptureFile, progress: Callable[[CaptureFile], None] | None) -> None:
         tracker = Tracker(
             self.track,
             self.ports,
             os.urandom(KEY_OCTETS),
-            path=path,
+            path=source.path,
             keep_evidence=self.keep_evidence,
         )
         judge = Judge(self.ports, self.profiles, self.forced)
@@ -121,7 +127,6 @@ class Analysis:
             is_over = True
             raise
         finally:
-            source.close()
             self.coverage.merge(pipeline.coverage())
             if self.facts is not None and survey is not None:
                 self.facts.merge(survey.facts())
@@ -133,7 +138,7 @@ class Analysis:
         """Note an input that cannot be read at all."""
         log.error("%s", error)
         self.inputs.append(
-            Input(path=error.path, format=None, status="failed", frames=0, problem=error.why)
+            Input(path=error.path, format=None, status="failed", frames=0, problem=_problem(error))
         )
 
 
@@ -143,6 +148,10 @@ class _Surveyed:
     def __init__(self, source: Source, survey: Survey) -> None:
         self._source = source
         self._survey = survey
+
+    @property
+    def frames_dropped(self) -> int:
+        return self._source.frames_dropped
 
     def read(self, batch: Batch) -> bool:
         has_more = self._source.read(batch)
@@ -164,7 +173,7 @@ def input_read(source: CaptureFile, frames: int, is_over: bool = True) -> Input:
     why = None if is_over else "the reading was ended before its end"
     if problem is not None:
         log.warning("%s", problem)
-        why = problem.why if problem.offset is None else f"{problem.why} at offset {problem.offset}"
+        why = _problem(problem)
     return Input(
         path=source.path,
         format=source.format,
@@ -172,6 +181,10 @@ def input_read(source: CaptureFile, frames: int, is_over: bool = True) -> Input:
         frames=frames,
         problem=why,
     )
+
+
+def _problem(error: InputError) -> str:
+    return error.why if error.offset is None else f"{error.why} at offset {error.offset}"
 
 
 def log_mistakes(tracker: Tracker) -> None:

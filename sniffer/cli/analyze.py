@@ -87,7 +87,7 @@ def command(
     log_format: str | None,
     color: str,
 ) -> None:
-    """Analyse capture files: pcap and pcapng, plain or gzip; - reads standard input."""
+    """Analyse capture files: pcap, pcapng and snoop, plain or packed; - reads standard input."""
     from sniffer.analysis import Analysis, expand
     from sniffer.config_file import Sources
     from sniffer.export.summary import summary
