@@ -185,7 +185,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "empty").touch()
     (tmp_path / "random").write_bytes(bytes(range(255, 0, -1)) * 40)
     (tmp_path / "text.pcap").write_text("Dear Sir or Madam, \n" * 40)
-    (tmp_path / "packed.xz").write_bytes(b"\xfd7zXZ\x00" + bytes(100))
+    (tmp_path / "packed.lz4").write_bytes(b"\x04\x22\x4d\x18" + bytes(100))
     (tmp_path / "short").write_bytes(OFFICE.read_bytes()[:20])
     (tmp_path / "half.toml").write_text('name = "half"\n')
     exchange = ROOT / "sniffer" / "judge" / "profiles" / "exchange-online.toml"
@@ -213,7 +213,7 @@ NO_CAPTURES = [
     ("empty", "empty: is empty"),
     ("random", "random: is neither a pcap nor a pcapng file"),
     ("text.pcap", "text.pcap: is neither a pcap nor a pcapng file"),
-    ("packed.xz", "packed.xz: is packed with xz; unpack it first: xz -dc packed.xz | hellowatch"),
+    ("packed.lz4", "packed.lz4: is packed with lz4; unpack it first: lz4 -dc packed.lz4 |"),
     ("short", "short: is cut short within its header at offset 20"),
     ("/dev/null", "/dev/null: is a device or socket, not a capture file"),
     ("/dev/zero", "/dev/zero: is a device or socket, not a capture file"),
