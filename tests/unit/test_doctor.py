@@ -39,6 +39,8 @@ HOUR = 3600.0
 class Frames:
     """A source of frames at hand, and what would have been said of the input."""
 
+    frames_dropped = 0
+
     def __init__(self, frames: list[Frame], snaplen: int, link: int) -> None:
         self._batch = batch_of(frames, link=link, snaplen=snaplen)
         self._is_read = not frames
