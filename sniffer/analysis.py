@@ -131,7 +131,7 @@ class Analysis:
             if self.facts is not None and survey is not None:
                 self.facts.merge(survey.facts())
             log_mistakes(tracker)
-            log_evidence_lost(path, tracker.counters().evidence_lost)
+            log_evidence_lost(source.path, tracker.counters().evidence_lost)
             self.inputs.append(input_read(source, tracker.frames, is_over))
 
     def refuse(self, error: InputError) -> None:
