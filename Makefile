@@ -9,9 +9,10 @@ BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # program:package: where the program is missing, that Debian package brings it
-TEST_NEEDS := cc:gcc tshark:tshark tcpdump:tcpdump promtool:prometheus ip:iproute2 ethtool:ethtool \
+TEST_NEEDS := cc:gcc tshark:tshark tcpdump:tcpdump promtool:prometheus ip:iproute2 groff:groff-base ethtool:ethtool \
 	curl:curl openssl:openssl /usr/sbin/dovecot:dovecot-core /usr/lib/dovecot/imap-login:dovecot-imapd \
-	/usr/lib/dovecot/pop3-login:dovecot-pop3d pg_ctlcluster:postgresql
+	/usr/lib/dovecot/pop3-login:dovecot-pop3d \
+	bzip2:bzip2 xz:xz-utils zip:zip zstd:zstd
 
 digest = $(shell find $(1) -type f -not -name '*.py[co]' -print0 \
 	| LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)
@@ -69,7 +70,10 @@ soak: $(COMPILED) $(EQUIPPED) ## no hello in OCTETS=1000000000 random ones (more
 	@env -u PYTHONPATH $(BIN)/python tests/soak/false_hellos.py $(or $(OCTETS),1000000000)
 
 bench: ## (later) speed, beside other programs
-docs: ## (later) documentation as HTML and man pages
+docs: $(INSTALLED) ## man pages, made of the commands' own help, into build/man
+	@$(BIN)/python -I tools/make_man.py build/man
+	echo 'Look at one: man -l build/man/hellowatch.1'
+
 wheel: ## (later) wheels for every platform
 deb: ## (later) the Debian package
 bench docs wheel deb:

@@ -1,6 +1,7 @@
 """The pcap file: a header, then records.
 
-    magic     4 octets   A1B2C3D4: microseconds, A1B23C4D: nanoseconds; the writer's order
+    magic     4 octets   A1B2C3D4: microseconds, A1B23C4D: nanoseconds; the writer's order;
+                         A1B2CD34, A1E2CB12: longer records, see below
     version   2 + 2      2.4
     reserved  4 + 4
     snaplen   4
@@ -10,10 +11,12 @@
     fraction  4
     captured  4          octets that follow
     original  4          length on the wire
+    more      8          of the modified (Kuznetzov, microseconds) and the netsniff-ng (Borkmann,
+                         nanoseconds) file only: interface, protocol, packet type
     frame     captured
 
 Source: draft-ietf-opsawg-pcap; the magic numbers as octets on disk: D4 C3 B2 A1 is a
-little-endian file.
+little-endian file. The longer records: libpcap's sf-pcap.c, netsniff-ng's pcap_io.h.
 """
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
@@ -32,6 +35,7 @@ class Pcap:
     """What the file header said, and the walk over the records."""
 
     __slots__ = ("answer", "big_endian", "link", "record_length", "scale", "snap_length")
+    header_length = HEADER_LENGTH
     answer: int
     big_endian: bool
     link: int
@@ -55,14 +59,14 @@ class Pcap:
         if have < 4:
             return NEED_MORE
         magic = wire[start] << 24 | wire[start + 1] << 16 | wire[start + 2] << 8 | wire[start + 3]
-        if magic in (0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34):
+        if magic in (0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34, 0xA1E2CB12):
             self.big_endian = True
-        elif magic in (0xD4C3B2A1, 0x4D3CB2A1, 0x34CDB2A1):
+        elif magic in (0xD4C3B2A1, 0x4D3CB2A1, 0x34CDB2A1, 0x12CBE2A1):
             self.big_endian = False
         else:
             return NO_MATCH
-        self.scale = 1 if magic in (0xA1B23C4D, 0x4D3CB2A1) else 1000
-        modified = magic in (0xA1B2CD34, 0x34CDB2A1)
+        self.scale = 1 if magic in (0xA1B23C4D, 0x4D3CB2A1, 0xA1E2CB12, 0x12CBE2A1) else 1000
+        modified = magic in (0xA1B2CD34, 0x34CDB2A1, 0xA1E2CB12, 0x12CBE2A1)
         self.record_length = MODIFIED_RECORD_LENGTH if modified else RECORD_LENGTH
         if have < HEADER_LENGTH:
             return NEED_MORE

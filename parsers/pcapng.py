@@ -6,7 +6,12 @@
     length    4          again
 
 Blocks read: section header 0A0D0D0A (byte order; forgets the interfaces), interface 1,
-packet 2 (obsolete), simple packet 3, enhanced packet 6. All others are stepped over.
+packet 2 (obsolete), simple packet 3, statistics 5, enhanced packet 6. All others are stepped
+over.
+
+The capturer tells what it lost in three ways: with a packet, what was lost before it on its
+interface (option 4 of type 6, a field of type 2), and with statistics, all so far, what the
+interface lost (option 5) and what the system lost (option 7). The greater sum counts.
 
 Source: draft-ietf-opsawg-pcapng, sections 3.1 and 4.
 """
@@ -21,15 +26,23 @@ SECTION_HEADER = 0x0A0D0D0A
 INTERFACE = 1
 PACKET = 2
 SIMPLE_PACKET = 3
+STATISTICS = 5
 ENHANCED_PACKET = 6
 
 SHORTEST_BLOCK = 12
 SHORTEST_SECTION_HEADER = 28
 LONGEST_BLOCK = 262144 + 65536
 """tcpdump's own largest snap length, and room for a packet's options."""
+LARGEST_PASSED_OVER = 1 << 26
+"""Octets of a block without frames: names, secrets, what is made for other programs."""
 MOST_INTERFACES = 65536
+UNKNOWN_DROPS = 0xFFFF
+MOST_DROPS = 1 << 48
 
 OPTION_END = 0
+OPTION_DROPS = 4
+OPTION_INTERFACE_DROPS = 5
+OPTION_SYSTEM_DROPS = 7
 OPTION_TSRESOL = 9
 OPTION_TSOFFSET = 14
 
@@ -46,34 +59,74 @@ BINARY = 2
 
 ONE = 1
 
-_FIELDS = 5
+_FIELDS = 8
 _LINK = 0
 _SNAP = 1
 _KIND = 2
 _UNIT = 3
 _OFFSET = 4
+_LOST_BEFORE = 5
+_LOST_BY_INTERFACE = 6
+_LOST_BY_SYSTEM = 7
 
 
 class Pcapng:
     """The state of one section, and the walk over its blocks."""
 
-    __slots__ = ("answer", "big_endian", "interface_count", "interfaces", "last_ns", "problem")
+    __slots__ = (
+        "_dropped_before",
+        "after",
+        "answer",
+        "big_endian",
+        "followed",
+        "interface_count",
+        "interfaces",
+        "is_resumed",
+        "large",
+        "last_ns",
+        "problem",
+    )
+    header_length = 0
+    """Octets before the first block: a section's header is one."""
+    after: int
+    """After NO_MATCH: where the next block is, if this one is of sound length; else 0."""
     answer: int
     big_endian: bool
+    followed: int
+    """Where ``follow`` stopped."""
     interface_count: int
     interfaces: memoryview
+    is_resumed: bool
+    """There was damage in this section: an interface may have been lost in it."""
+    large: int
+    """After NEED_MORE: octets of a block without frames to be passed over; else 0."""
     last_ns: int
     problem: str
     """What is wrong where the walk stopped with NO_MATCH."""
 
     def __init__(self) -> None:
         """Begin before the first section."""
+        self._dropped_before = 0
+        self.after = 0
         self.answer = NEED_MORE
         self.big_endian = False
+        self.followed = 0
         self.interface_count = 0
         self.interfaces = memoryview(array("q", bytes(8 * _FIELDS * 8)))
+        self.is_resumed = False
+        self.large = 0
         self.last_ns = 0
         self.problem = ""
+
+    @property
+    def dropped(self) -> int:
+        """Frames that the capturer says it lost, so far."""
+        total = self._dropped_before
+        for row in range(0, self.interface_count * _FIELDS, _FIELDS):
+            stated = self.interfaces[row + _LOST_BY_INTERFACE]
+            stated += self.interfaces[row + _LOST_BY_SYSTEM]
+            total += max(stated, self.interfaces[row + _LOST_BEFORE])
+        return min(total, MOST_DROPS)
 
     def open(self, wire: memoryview, start: int, end: int) -> int:
         """Tell whether a whole section header stands here: FOUND, NEED_MORE or NO_MATCH."""
@@ -102,6 +155,8 @@ class Pcapng:
         full; NO_MATCH: what lies there is no block, ``problem`` says why not.
         """
         at = start
+        self.large = 0
+        self.after = 0
         while True:
             at = self._packets(wire, at, end, batch)
             if self.answer != NO_MATCH:
@@ -111,6 +166,43 @@ class Pcapng:
             if self.answer != FOUND:
                 return at
             at = after
+
+    def packet_type(self) -> bytes:
+        """Return the octets that an enhanced packet begins with in this section."""
+        return ENHANCED_PACKET.to_bytes(4, "big" if self.big_endian else "little")
+
+    def ends_with(self, wire: memoryview, end: int, length: int) -> bool:
+        """Tell whether a block that ends here tells its length again."""
+        return self._number(wire, end - 4) == length
+
+    def follow(self, wire: memoryview, start: int, end: int, enough: int) -> int:
+        """Follow sound blocks from ``start`` on: FOUND, they reach ``enough``; else NEED_MORE.
+
+        NO_MATCH: what stands there is none, or another section. ``followed`` says how far
+        they reach.
+        """
+        at = start
+        while at < enough:
+            self.followed = at
+            if end - at < SHORTEST_BLOCK:
+                return NEED_MORE
+            kind = self._number(wire, at)
+            length = self._number(wire, at + 4)
+            if kind == SECTION_HEADER or length < SHORTEST_BLOCK or length > LONGEST_BLOCK:
+                return NO_MATCH
+            if length & 3:
+                return NO_MATCH
+            if length > end - at:
+                return NEED_MORE
+            if self._number(wire, at + length - 4) != length:
+                return NO_MATCH
+            if kind == ENHANCED_PACKET:
+                if length < 32 or self._number(wire, at + 8) >= self.interface_count:
+                    return NO_MATCH
+                if self._number(wire, at + 20) > length - 32:
+                    return NO_MATCH
+            at += length
+        return FOUND
 
     def _packets(self, wire: memoryview, start: int, end: int, batch: Batch) -> int:
         """Add the run of enhanced packet blocks at ``start``; return where it ends.
@@ -151,6 +243,11 @@ class Pcapng:
                 NO_VLAN,
                 self.interfaces[row + _LINK],
             )
+            if length - 32 - captured >= 12:
+                options = frame + (captured + 3 & ~3)
+                lost = self._find(wire, options, at + length - 4, OPTION_DROPS, 8)
+                if lost:
+                    self._lose(row, self._count(wire, lost))
             at += length
 
     def _block(self, wire: memoryview, at: int, end: int, batch: Batch) -> int:
@@ -168,7 +265,11 @@ class Pcapng:
         if length < SHORTEST_BLOCK:
             return self._damage(at, f"a block of {length} octets")
         if length > LONGEST_BLOCK:
-            return self._damage(at, f"a block of {length} octets, more than {LONGEST_BLOCK}")
+            is_read = kind in (SECTION_HEADER, INTERFACE, STATISTICS)
+            if is_read or self._is_packet(kind) or length > LARGEST_PASSED_OVER or length & 3:
+                return self._damage(at, f"a block of {length} octets, more than {LONGEST_BLOCK}")
+            self.large = length
+            return at
         # Old writers left the padding out of the length; it is there all the same.
         said = length
         length = (length + 3) & ~3
@@ -180,19 +281,32 @@ class Pcapng:
         if kind == SECTION_HEADER:
             if length < SHORTEST_SECTION_HEADER:
                 return self._damage(at, f"a section header of {length} octets")
-            self.interface_count = 0
+            self._forget_interfaces()
+            self.is_resumed = False
         elif kind == INTERFACE:
             if length < 20:
                 return self._damage(at, f"an interface block of {length} octets")
             if self.interface_count >= MOST_INTERFACES:
                 return self._damage(at, f"more than {MOST_INTERFACES} interfaces")
+            if self.is_resumed:
+                self._forget_interfaces()
+                return self._damage(at, "an interface whose number is not sure behind damage")
             self._interface(wire, at + 8, at + length - 4)
-        elif kind in (ENHANCED_PACKET, PACKET, SIMPLE_PACKET) and not (
-            self._packet(wire, at, kind, length, batch)
-        ):
+        elif kind == STATISTICS:
+            self._statistics(wire, at + 8, at + length - 4)
+        elif self._is_packet(kind) and not self._packet(wire, at, kind, length, batch):
+            self.after = at + length
             return self._damage(at, "a packet block that contradicts itself")
         self.answer = FOUND
         return at + length
+
+    def _is_packet(self, kind: int) -> bool:
+        return kind in (ENHANCED_PACKET, PACKET, SIMPLE_PACKET)
+
+    def _forget_interfaces(self) -> None:
+        """End the section, but for what it told of losses."""
+        self._dropped_before = self.dropped
+        self.interface_count = 0
 
     def _packet(self, wire: memoryview, at: int, kind: int, length: int, batch: Batch) -> bool:
         """Add the frame of any packet block; False: the block contradicts itself."""
@@ -210,8 +324,11 @@ class Pcapng:
             if length < 32:
                 return False
             interface = self._number(wire, at + 8)
+            lost = 0
             if kind == PACKET:
-                interface = interface >> 16 if self.big_endian else interface & 0xFFFF
+                word = interface
+                interface = word >> 16 if self.big_endian else word & 0xFFFF
+                lost = word & 0xFFFF if self.big_endian else word >> 16
             captured = self._number(wire, at + 20)
             original = self._number(wire, at + 24)
             if interface >= self.interface_count or captured > length - 32:
@@ -219,6 +336,8 @@ class Pcapng:
             self.last_ns = self._time(
                 interface * _FIELDS, self._number(wire, at + 12), self._number(wire, at + 16)
             )
+            if lost != UNKNOWN_DROPS:
+                self._lose(interface * _FIELDS, lost)
             frame = at + 28
         link = self.interfaces[interface * _FIELDS + _LINK]
         batch.add(frame, frame + captured, original, self.last_ns, NO_VLAN, link)
@@ -237,27 +356,54 @@ class Pcapng:
         self.interfaces[row + _KIND] = DECIMAL_COARSE
         self.interfaces[row + _UNIT] = 1000
         self.interfaces[row + _OFFSET] = 0
+        self.interfaces[row + _LOST_BEFORE] = 0
+        self.interfaces[row + _LOST_BY_INTERFACE] = 0
+        self.interfaces[row + _LOST_BY_SYSTEM] = 0
         self.interface_count += 1
 
-        option = at + 8
+        value = self._find(wire, at + 8, end, OPTION_TSRESOL, 1)
+        if value:
+            self._resolution(row, wire[value])
+        value = self._find(wire, at + 8, end, OPTION_TSOFFSET, 8)
+        if value:
+            seconds = self._long(wire, value)
+            if seconds >= 1 << 63:
+                seconds -= 1 << 64
+            seconds = max(-FARTHEST_OFFSET, min(FARTHEST_OFFSET, seconds))
+            self.interfaces[row + _OFFSET] = seconds * NS_A_SECOND
+
+    def _statistics(self, wire: memoryview, at: int, end: int) -> None:
+        """Read what an interface lost so far; later statistics replace earlier ones."""
+        if end - at < 12 or self._number(wire, at) >= self.interface_count:
+            return
+        row = self._number(wire, at) * _FIELDS
+        value = self._find(wire, at + 12, end, OPTION_INTERFACE_DROPS, 8)
+        if value:
+            self.interfaces[row + _LOST_BY_INTERFACE] = self._count(wire, value)
+        value = self._find(wire, at + 12, end, OPTION_SYSTEM_DROPS, 8)
+        if value:
+            self.interfaces[row + _LOST_BY_SYSTEM] = self._count(wire, value)
+
+    def _find(self, wire: memoryview, start: int, end: int, wanted: int, length: int) -> int:
+        """Return where the value of an option lies that has this length; 0: nowhere."""
+        option = start
         while end - option >= 4:
             word = self._number(wire, option)
             code = word >> 16 if self.big_endian else word & 0xFFFF
             size = word & 0xFFFF if self.big_endian else word >> 16
             value = option + 4
             if code == OPTION_END or size > end - value:
-                return
-            if code == OPTION_TSRESOL and size == 1:
-                self._resolution(row, wire[value])
-            elif code == OPTION_TSOFFSET and size == 8:
-                first, second = self._number(wire, value), self._number(wire, value + 4)
-                high, low = (first, second) if self.big_endian else (second, first)
-                seconds = high << 32 | low
-                if seconds >= 1 << 63:
-                    seconds -= 1 << 64
-                seconds = max(-FARTHEST_OFFSET, min(FARTHEST_OFFSET, seconds))
-                self.interfaces[row + _OFFSET] = seconds * NS_A_SECOND
+                return 0
+            if code == wanted and size == length:
+                return value
             option = value + (size + 3 & ~3)
+        return 0
+
+    def _lose(self, row: int, count: int) -> None:
+        """Add frames that were lost before one of an interface."""
+        self.interfaces[row + _LOST_BEFORE] = min(
+            self.interfaces[row + _LOST_BEFORE] + count, MOST_DROPS
+        )
 
     def _resolution(self, row: int, code: int) -> None:
         """Read if_tsresol: 10^-n, or 2^-n with the top bit set (section 4.2)."""
@@ -298,6 +444,15 @@ class Pcapng:
         self.answer = NO_MATCH
         self.problem = problem
         return at
+
+    def _long(self, wire: memoryview, at: int) -> int:
+        first, second = self._number(wire, at), self._number(wire, at + 4)
+        return (first << 32 | second) if self.big_endian else (second << 32 | first)
+
+    def _count(self, wire: memoryview, at: int) -> int:
+        """Return a count of losses; one beyond belief is no count."""
+        count = self._long(wire, at)
+        return count if count < MOST_DROPS else 0
 
     def _number(self, wire: memoryview, at: int) -> int:
         if self.big_endian:

@@ -4,14 +4,13 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import Any
 
 from msgspec import Struct
 
 from parsers.batch import Batch
-from sniffer.capture.files import STANDARD_INPUT, CaptureFile
-from sniffer.capture.fingerprint import Fingerprint
+from sniffer.capture.files import STANDARD_INPUT, CaptureFile, captures
 from sniffer.capture.source import Source
 from sniffer.config import InventorySettings, Ports, TrackSettings
 from sniffer.errors import InputError
@@ -24,10 +23,6 @@ from sniffer.pipeline import Enough, Limit, Pipeline, Sink
 from sniffer.survey import Facts, Survey
 from sniffer.track.tracker import Tracker
 
-if TYPE_CHECKING:
-    from sniffer.inventory.store.intake import Intake
-    from sniffer.inventory.store.recorder import Recorder
-
 log = logging.getLogger(__name__)
 
 KEY_OCTETS = 16
@@ -39,8 +34,7 @@ class Input(Struct, frozen=True, kw_only=True):
     path: str
     format: str | None
     status: str
-    """ok, known (ok, and the store had it already), partial (damaged or cut; all before that
-    was read) or failed."""
+    """ok, partial (damaged or cut; all before that was read) or failed."""
     frames: int
     problem: str | None = None
 
@@ -89,26 +83,29 @@ class Analysis:
         self.coverage = Coverage()
         self.facts = Facts() if surveyed else None
         self.inputs: list[Input] = []
-        self.recorder: Recorder | None = None
-        """What takes what is counted into a store, if there is one."""
 
     def read(self, path: str, progress: Callable[[CaptureFile], None] | None = None) -> None:
-        """Read one capture; what is wrong with it is noted in ``inputs`` and logged.
+        """Read the captures in one input; what is wrong with them is noted and logged.
 
         Raises what ``waiting`` raises, and Enough when the limit is reached.
         """
-        fingerprint = None if self.recorder is None else Fingerprint()
-        try:
-            with self.waiting:
-                source = CaptureFile(path, fingerprint)
-        except InputError as error:
-            self.refuse(error)
-            return
+        with closing(captures(path)) as sources:
+            while True:
+                with self.waiting:
+                    source = next(sources, None)
+                if source is None:
+                    return
+                if isinstance(source, InputError):
+                    self.refuse(source)
+                else:
+                    self._read(source, progress)
+
+    def _read(self, source: CaptureFile, progress: Callable[[CaptureFile], None] | None) -> None:
         tracker = Tracker(
             self.track,
             self.ports,
             os.urandom(KEY_OCTETS),
-            path=path,
+            path=source.path,
             keep_evidence=self.keep_evidence,
         )
         judge = Judge(self.ports, self.profiles, self.forced)
@@ -121,47 +118,27 @@ class Analysis:
             limit=self.limit,
         )
         survey = None if self.facts is None else Survey(self.ports)
-        intake = self._intake(path, fingerprint)
-        if intake is not None:
-            intake.begin(source, pipeline.coverage, lambda: tracker.frames)
-
-        def report() -> None:
-            if intake is not None:
-                intake.step()
-            if progress is not None:
-                progress(source)
-
-        is_over = is_whole = is_known = False
+        report = None if progress is None else lambda: progress(source)
+        is_over = False
         try:
             pipeline.run(source if survey is None else _Surveyed(source, survey), report)
-            is_over = is_whole = True
+            is_over = True
         except Enough:
             is_over = True
             raise
         finally:
-            source.close()
             self.coverage.merge(pipeline.coverage())
             if self.facts is not None and survey is not None:
                 self.facts.merge(survey.facts())
             log_mistakes(tracker)
-            log_evidence_lost(path, tracker.counters().evidence_lost)
-            if intake is not None:
-                is_known = intake.end(is_whole)
-            self.inputs.append(input_read(source, tracker.frames, is_over, is_known))
-
-    def _intake(self, path: str, fingerprint: Fingerprint | None) -> "Intake | None":
-        """Return what takes an input into the store, where there is one."""
-        if self.recorder is None or fingerprint is None:
-            return None
-        from sniffer.inventory.store.intake import Intake
-
-        return Intake(self.recorder, path, fingerprint)
+            log_evidence_lost(source.path, tracker.counters().evidence_lost)
+            self.inputs.append(input_read(source, tracker.frames, is_over))
 
     def refuse(self, error: InputError) -> None:
         """Note an input that cannot be read at all."""
         log.error("%s", error)
         self.inputs.append(
-            Input(path=error.path, format=None, status="failed", frames=0, problem=error.why)
+            Input(path=error.path, format=None, status="failed", frames=0, problem=_problem(error))
         )
 
 
@@ -172,36 +149,42 @@ class _Surveyed:
         self._source = source
         self._survey = survey
 
+    @property
+    def frames_dropped(self) -> int:
+        return self._source.frames_dropped
+
     def read(self, batch: Batch) -> bool:
         has_more = self._source.read(batch)
-        self._survey.observe(batch)
+        if has_more:
+            self._survey.observe(batch)
         return has_more
 
     def close(self) -> None:
         self._source.close()
 
 
-def input_read(
-    source: CaptureFile, frames: int, is_over: bool = True, is_known: bool = False
-) -> Input:
+def input_read(source: CaptureFile, frames: int, is_over: bool = True) -> Input:
     """Return what became of an input; what is wrong with it is logged.
 
-    ``is_over`` False: somebody ended the reading before its time. ``is_known``: the store had
-    all of it already.
+    ``is_over`` False: somebody ended the reading before its time.
     """
     log.info("A capture was read", {"path": source.path, "frames": frames})
     problem = source.problem
     why = None if is_over else "the reading was ended before its end"
     if problem is not None:
         log.warning("%s", problem)
-        why = problem.why if problem.offset is None else f"{problem.why} at offset {problem.offset}"
+        why = _problem(problem)
     return Input(
         path=source.path,
         format=source.format,
-        status="partial" if why is not None else "known" if is_known else "ok",
+        status="ok" if why is None else "partial",
         frames=frames,
         problem=why,
     )
+
+
+def _problem(error: InputError) -> str:
+    return error.why if error.offset is None else f"{error.why} at offset {error.offset}"
 
 
 def log_mistakes(tracker: Tracker) -> None:

@@ -4,7 +4,6 @@ A room receives its Struct; nobody reads a global. ``Settings`` holds all of the
 configuration file has them (``config_file`` reads it): its fields are the file's sections.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -118,27 +117,6 @@ class InventorySettings(Struct, frozen=True, kw_only=True):
     """Destinations kept of one stack; the rest is summed."""
 
 
-class StoreSettings(Struct, frozen=True, kw_only=True):
-    """The inventory on disk: where it is, how fast it is written, how much of it is kept."""
-
-    url: str = ""
-    """sqlite:///PATH or postgresql+psycopg://...; empty: this machine's. analyze asks for it."""
-    queue: Annotated[int, Meta(ge=256, le=1 << 20)] = 16_384
-    """Handshakes that wait for a store that is slow or away; beyond it they are counted."""
-    commit_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
-    """How long what was counted waits, so that many are written at once."""
-    events: Annotated[int, Meta(ge=1, le=10_000)] = 200
-    """Newest events kept of each stack that needs action."""
-    hour_days: Annotated[int, Meta(ge=1, le=3660)] = 90
-    """Days after which activity and coverage by the hour become activity by the day."""
-    days: Annotated[int, Meta(ge=35, le=36_600)] = 800
-    """Days after which all that is left of a device is when it was there, then nothing."""
-    bytes: Annotated[int, Meta(ge=16 << 20, le=1 << 44)] = 2 << 30
-    """Room on disk; beyond it the oldest detail goes before its time."""
-    known_handshakes: Annotated[int, Meta(ge=1 << 16, le=1 << 30)] = 5_000_000
-    """Newest handshakes that are recognised when another input shows them again."""
-
-
 class MetricsSettings(Struct, frozen=True, kw_only=True):
     """What the metrics page tells."""
 
@@ -176,7 +154,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     capture: CaptureSettings = CaptureSettings()
     track: TrackSettings = TrackSettings()
     inventory: InventorySettings = InventorySettings()
-    store: StoreSettings = StoreSettings()
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
     daemon: DaemonSettings = DaemonSettings()
@@ -204,16 +181,11 @@ def mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
         if number & (number - 1):
             near = 1 << number.bit_length()
             yield key, f"{number} is no power of two: {near >> 1} or {near}"
-    if settings.store.url and not STORE_URL.fullmatch(settings.store.url):
-        why = "is no store: write sqlite:///PATH or postgresql+psycopg://..."
-        yield "store.url", f"{settings.store.url!r} {why}"
     try:
         split_address(settings.web.listen_address)
     except ConfigError as error:
         yield "web.listen_address", error.why
 
-
-STORE_URL = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")
 
 LISTEN_ADDRESS = "--web.listen-address"
 

@@ -56,6 +56,8 @@ class Pipeline:
         self.lock = lock or nullcontext()
         self.waiting = waiting or nullcontext()
         self.limit = limit
+        self.frames_dropped = 0
+        """Frames that the source lost before they could be read."""
 
     def run(self, source: Source, progress: Callable[[], None] | None = None) -> None:
         """Read a source to its end; what was read is settled whatever ends the reading.
@@ -71,6 +73,7 @@ class Pipeline:
             except BaseException:
                 self._settle()
                 raise
+            self.frames_dropped = source.frames_dropped
             if not has_more:
                 break
             with self.lock:
@@ -89,6 +92,7 @@ class Pipeline:
         counted = self.tracker.counters()
         return Coverage(
             frames=counted.frames,
+            frames_dropped=self.frames_dropped,
             bytes=counted.bytes,
             flows=counted.flows,
             one_sided_flows=counted.one_sided_flows,

@@ -7,7 +7,7 @@ from parsers.counts cimport Counts
 from parsers.frame cimport Frame
 from parsers.tls cimport certificate
 
-cdef int FOUND, SYN
+cdef int FOUND, SYN, LINK_TYPE
 cdef long long LINK_ETHERNET, ETHERNET_LENGTH, GROUP_BIT, NOBODY, LARGEST_PACKET, COPY_NS
 cdef Py_ssize_t HASHED
 cdef unsigned long long COPIES, HASH_START, HASH_FACTOR, MASK
@@ -22,6 +22,7 @@ cdef class Survey:
     cdef unsigned long long[:] copy_hashes
     cdef int[:] copy_vlans, copy_hops
     cdef Counts server_ports, hellos_elsewhere, upgrades_elsewhere, vlans, mail_vlans
+    cdef Counts link_types
     cdef dict hops, certificates
     cdef long long one_station, other_station
     cdef long long frames, unicast, groups, foreign, tcp, to_server, from_server, other_tcp

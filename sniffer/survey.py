@@ -17,7 +17,7 @@ from parsers.answer import FOUND
 from parsers.batch import Batch
 from parsers.counts import Counts
 from parsers.frame import Frame
-from parsers.layers import TUNNEL_WORDS
+from parsers.layers import LINK_TYPE, TUNNEL_WORDS
 from parsers.tls import certificate
 from sniffer.config import Ports
 
@@ -92,6 +92,8 @@ class Facts(Struct, kw_only=True):
     mail_vlans: dict[int, int] = field(default_factory=dict)
     """Frames, and segments of watched ports, by innermost VLAN; -1: none."""
     tunnels: dict[str, int] = field(default_factory=dict)
+    link_types: dict[int, int] = field(default_factory=dict)
+    """Frames of link types that are not read, by LINKTYPE number."""
     cut: int = 0
     """Frames the snap length cut ..."""
     shortest_cut: int = 0
@@ -166,7 +168,7 @@ _SUMS = (
 _MOST = ("longest_cut", "longest", "furthest_back_ns", "longest_silence_ns")
 _BY_NUMBER = (
     *("server_ports", "hellos_elsewhere", "upgrades_elsewhere"),
-    *("vlans", "mail_vlans", "tunnels"),
+    *("vlans", "mail_vlans", "tunnels", "link_types"),
 )
 
 
@@ -188,6 +190,7 @@ class Survey:
         self.server_ports = Counts()
         self.hellos_elsewhere = Counts()
         self.upgrades_elsewhere = Counts()
+        self.link_types = Counts()
         self.vlans = Counts()
         self.mail_vlans = Counts()
         self.tunnels = memoryview(array("q", bytes(8 * len(TUNNEL_WORDS))))
@@ -248,6 +251,7 @@ class Survey:
                 for number, word in enumerate(TUNNEL_WORDS)
                 if self.tunnels[number]
             },
+            link_types=self.link_types.told(),
             cut=self.cut,
             shortest_cut=self.shortest_cut,
             longest_cut=self.longest_cut,
@@ -296,6 +300,8 @@ class Survey:
             if frame.tunnel_count:
                 self.tunnels[frame.tunnel_type] += 1
             if answer != FOUND:
+                if frame.undecoded == LINK_TYPE:
+                    self.link_types.add(batch.links[index])
                 continue
             if frame.missing and is_whole:
                 self.cut_before += 1

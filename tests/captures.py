@@ -1,6 +1,7 @@
 """What the tests of captures share: frames, walked and expected, and a tracker over them."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -9,8 +10,9 @@ from craft import Conversation
 
 from parsers.answer import FOUND
 from parsers.batch import Batch
-from sniffer.capture.files import CaptureFile
+from sniffer.capture.files import CaptureFile, captures
 from sniffer.config import TrackSettings, parse_ports
+from sniffer.errors import InputError
 from sniffer.event import Handshake
 from sniffer.track.counters import Counters
 from sniffer.track.tracker import Tracker
@@ -20,6 +22,13 @@ Told = tuple[bytes, int, int, int]
 
 FRAMES = Conversation().open().client(craft.client_hello(), split=(30,)).frames()[1:5]
 """Two small frames, and two that together hold a hello."""
+
+
+PCAP = craft.pcap(FRAMES)
+PCAPNG = craft.pcapng(FRAMES)
+
+Read = tuple[list[tuple[str, str, list[Told], str | None]], list[InputError]]
+"""Path within the input, format, frames and problem of each capture; and what was refused."""
 
 
 class Walker(Protocol):
@@ -46,11 +55,50 @@ def told(batch: Batch) -> list[Told]:
 
 def frames_in(path: Path) -> list[craft.Frame]:
     """Return the frames of a capture file, each with its time."""
-    source, batch, found = CaptureFile(str(path)), Batch(), []
+    frames, _ = read(path)
+    return [(time_ns, octets) for octets, _, time_ns, _ in frames]
+
+
+def read(path: Path | str, capacity: int = 64) -> tuple[list[Told], InputError | None]:
+    """Return the frames of a capture file, and what was found wrong with it."""
+    source = CaptureFile(str(path))
+    try:
+        return frames_of(source, capacity), source.problem
+    finally:
+        source.close()
+
+
+def found(path: Path) -> Read:
+    """Read all captures of an input, their paths within it."""
+    read_in, refused = [], []
+    with closing(captures(str(path))) as sources:
+        for source in sources:
+            if isinstance(source, InputError):
+                refused.append(source)
+                continue
+            frames = frames_of(source)
+            name = source.path.removeprefix(str(path))
+            problem = None if source.problem is None else source.problem.why
+            read_in.append((name, source.format, frames, problem))
+    return read_in, refused
+
+
+def of(octets: bytes, folder: Path) -> Read:
+    """Read all captures in a file with these octets, its name ``x``."""
+    path = folder / "x"
+    path.write_bytes(octets)
+    return found(path)
+
+
+def frames_of(source: CaptureFile, capacity: int = 64) -> list[Told]:
+    """Read a capture to its end, which stays the end."""
+    batch, frames = Batch(capacity), []
     while source.read(batch):
-        found += [(time_ns, octets) for octets, _, time_ns, _ in told(batch)]
-    source.close()
-    return found
+        assert batch.count
+        frames += told(batch)
+    assert batch.count == 0
+    assert not source.read(batch)
+    return frames
 
 
 def expected(
@@ -81,6 +129,8 @@ def walked(
         if walker.answer != FOUND:
             return frames, at
 
+
+ALL = expected(FRAMES)
 
 SMALL = TrackSettings(flows=1 << 15, reassembly_bytes=4 << 20)
 

@@ -845,16 +845,34 @@ def pcap(
     byte_order: ByteOrder = "<",
     nanoseconds: bool = False,
     snaplen: int = 262_144,
+    more: bytes = b"",
 ) -> bytes:
-    """Write a pcap file (draft-ietf-opsawg-pcap); frames are cut at ``snaplen``."""
+    """Write a pcap file (draft-ietf-opsawg-pcap); frames are cut at ``snaplen``.
+
+    With ``more``, eight octets, the records are the longer ones of Kuznetzov's files, or with
+    nanoseconds of netsniff-ng's.
+    """
     magic = 0xA1B23C4D if nanoseconds else 0xA1B2C3D4
+    if more:
+        magic = 0xA1E2CB12 if nanoseconds else 0xA1B2CD34
     unit = 1 if nanoseconds else 1000
     parts = [struct.pack(byte_order + "IHHiIII", magic, 2, 4, 0, 0, snaplen, link_type)]
     for time_ns, octets in frames:
         seconds, fraction = divmod(time_ns, 1_000_000_000)
         kept = octets[:snaplen]
         head = struct.pack(byte_order + "IIII", seconds, fraction // unit, len(kept), len(octets))
-        parts += [head, kept]
+        parts += [head, more, kept]
+    return b"".join(parts)
+
+
+def snoop(frames: Iterable[Frame], *, link: int = 4, drops: int = 0, version: int = 2) -> bytes:
+    """Write a snoop file (RFC 1761); ``drops`` are lost before each frame."""
+    parts = [struct.pack("!8sII", b"snoop", version, link)]
+    for number, (time_ns, octets) in enumerate(frames, 1):
+        seconds, fraction = divmod(time_ns, 1_000_000_000)
+        filled = padded(octets)
+        lengths = (len(octets), len(octets), 24 + len(filled), number * drops)
+        parts += [struct.pack("!6I", *lengths, seconds, fraction // 1000), filled]
     return b"".join(parts)
 
 
@@ -939,12 +957,14 @@ class Section:
         kept = octets[:snaplen] if snaplen else octets
         return self.block(3, struct.pack(self.byte_order + "I", len(octets)) + padded(kept))
 
-    def obsolete_packet(self, time_ns: int, octets: bytes, interface: int = 0) -> Self:
-        """Add a packet block as old writers did (type 2)."""
+    def obsolete_packet(
+        self, time_ns: int, octets: bytes, interface: int = 0, drops: int = 0xFFFF
+    ) -> Self:
+        """Add a packet block as old writers did (type 2); drops of all ones are not known."""
         body = struct.pack(
             self.byte_order + "HHIIII",
             interface,
-            0xFFFF,
+            drops,
             *self._ticks(time_ns, interface),
             len(octets),
             len(octets),
@@ -960,12 +980,19 @@ class Section:
             body += struct.pack(self.byte_order + "HH", kind, len(entry)) + padded(entry)
         return self.block(4, body + bytes(4))
 
-    def statistics(self, time_ns: int, received: int, dropped: int, interface: int = 0) -> Self:
-        """Add interface statistics: frames received and dropped so far."""
+    def statistics(
+        self,
+        time_ns: int,
+        received: int,
+        dropped: int,
+        interface: int = 0,
+        system_dropped: int = 0,
+    ) -> Self:
+        """Add interface statistics: frames received and dropped so far, by whom."""
         body = struct.pack(self.byte_order + "III", interface, *self._ticks(time_ns, interface))
         counters = [
             (code, struct.pack(self.byte_order + "Q", value))
-            for code, value in ((4, received), (5, dropped))
+            for code, value in ((4, received), (5, dropped), (7, system_dropped))
         ]
         return self.block(5, body, counters)
 

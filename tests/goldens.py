@@ -30,9 +30,9 @@ def read_events(lines: str | bytes) -> list[Event]:
     return [json.loads(line) for line in lines.splitlines()]
 
 
-def analyzed(capture: str | Path, cwd: Path, stdin: bytes | None = None) -> list[Event]:
+def analyzed(captures: Sequence[str | Path], cwd: Path, stdin: bytes | None = None) -> list[Event]:
     """Return the events of ``hellowatch analyze``, which must be content."""
-    ran = hellowatch("analyze", "--format", "ndjson", capture, cwd=cwd, stdin=stdin)
+    ran = hellowatch("analyze", "--format", "ndjson", *captures, cwd=cwd, stdin=stdin)
     assert ran.returncode == 0, ran.stderr.decode()
     return read_events(ran.stdout)
 

@@ -16,11 +16,15 @@ Event = dict[str, Any]
 
 @contextmanager
 def office(
-    clients: Iterable[str], servers: Iterable[str]
+    clients: Iterable[str],
+    servers: Iterable[str],
+    ways: Iterable[str] = ("ingress", "egress"),
+    times: int = 1,
 ) -> Iterator[tuple[Namespace, Namespace, Namespace]]:
     """Yield the namespaces of clients, servers, and of a sensor with the port ``mirror``.
 
-    What passes the servers' port, either way, is mirrored to it.
+    What passes the servers' port, either way or in ``ways`` alone, is mirrored to it, each
+    frame so many ``times``.
     """
     with namespace() as desks, namespace() as rack, namespace() as sensor:
         rack.ip(f"link add port type veth peer name desk netns {desks.name}")
@@ -36,9 +40,9 @@ def office(
                 ns.ip(f"address add {address}/24 dev {interface}")
             ns.ip(f"link set {interface} up")
         rack.run("tc", "qdisc", "add", "dev", "port", "clsact")
-        for way in ("ingress", "egress"):
+        for way in ways:
             rule = f"tc filter add dev port {way} protocol all prio 1 u32 match u32 0 0"
-            rack.run(*f"{rule} action mirred egress mirror dev span".split())
+            rack.run(*f"{rule} {times * 'action mirred egress mirror dev span '}".split())
         yield desks, rack, sensor
 
 

@@ -1,4 +1,4 @@
-"""Capture files: pcap and pcapng, plain or gzip, from a file or a pipe.
+"""Capture files: pcap, pcapng and snoop, plain or packed, from a file or a pipe.
 
 Octets are read into one buffer, reused for ever; frames are parsed where they lie in it. A
 file is never mapped: one that shrinks under a mapping kills the process (SIGBUS).
@@ -6,179 +6,166 @@ file is never mapped: one that shrinks under a mapping kills the process (SIGBUS
 
 import os
 import stat
-import zlib
-from typing import Protocol
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
 from parsers.pcap import Pcap
 from parsers.pcapng import Pcapng
-from sniffer.capture.fingerprint import Fingerprint
+from parsers.snoop import Snoop
+from sniffer.capture import archive
+from sniffer.capture.damage import pass_over, resume
+from sniffer.capture.foreign import refusal
+from sniffer.capture.octets import Lookahead, Octets, PlainOctets, PushedBack
+from sniffer.capture.unpack import (
+    INNER_MEMORY_BYTES,
+    MEMORY_BYTES,
+    Budget,
+    Unpacked,
+    packing_of,
+)
+from sniffer.capture.window import Window
 from sniffer.errors import InputError
 
 BUFFER_BYTES = 1 << 20
-CHUNK_BYTES = 1 << 16
-"""Compressed octets read at once; what they unpack to is bounded by the buffer."""
 STANDARD_INPUT = "-"
 MAGIC_BYTES = 12
-"""Octets that tell a format from another."""
-SHORTEST_HEADER = 24
-"""What a capture has at least: pcap's file header."""
+"""Octets that tell a packing from another."""
+TELLING_BYTES = 512
+"""Octets that tell what a file is that is no capture."""
+DEEPEST = 3
+"""Packings inside each other."""
+CUT_SHORT = "the file is cut short: a record does not end"
 
-SECTION_HEADER = b"\x0a\x0d\x0d\x0a"
-
-FOREIGN = (
-    (b"\x28\xb5\x2f\xfd", "is packed with zstd", "unpack it first: zstd -dc FILE"),
-    (b"\xfd7zXZ\x00", "is packed with xz", "unpack it first: xz -dc FILE"),
-    (b"BZh", "is packed with bzip2", "unpack it first: bzip2 -dc FILE"),
-    (b"PK\x03\x04", "is a zip archive", "unpack it first: unzip -p FILE"),
-    (b"\x04\x22\x4d\x18", "is packed with lz4", "unpack it first: lz4 -dc FILE"),
-    (b"snoop\x00\x00\x00", "is a snoop capture", "convert it first: editcap -F pcap FILE -"),
-    (b"RTSS", "is a Network Monitor 1 capture", "convert it first: editcap -F pcap FILE -"),
-    (b"GMBU", "is a Network Monitor 2 capture", "convert it first: editcap -F pcap FILE -"),
-    (b"TRSNIFF data", "is a Sniffer capture", "convert it first: editcap -F pcap FILE -"),
-    (b"XCP\x00", "is a NetXray capture", "convert it first: editcap -F pcap FILE -"),
-    (b"iptrace ", "is an AIX iptrace capture", "convert it first: editcap -F pcap FILE -"),
-)
+Walker = Pcap | Pcapng | Snoop
 
 
-class Octets(Protocol):
-    """A stream of octets, as they are after unpacking."""
+def captures(path: str) -> Generator["CaptureFile | InputError", None, None]:
+    """Yield the captures in an input, and what in it is none: an archive holds several.
 
-    @property
-    def consumed(self) -> int:
-        """Octets read of the input itself, packed as it may be."""
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Put octets at the buffer's start and return how many; 0: there are no more."""
-
-
-class PlainOctets:
-    """The octets of a file descriptor; of a regular file, by position."""
-
-    def __init__(self, path: str, descriptor: int) -> None:
-        """Read from an open descriptor; ``path`` is for messages."""
-        self.path = path
-        self.descriptor = descriptor
-        self.consumed = 0
-        self.by_position = stat.S_ISREG(os.fstat(descriptor).st_mode)
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Read what is there, up to the buffer's length. Raises InputError."""
-        try:
-            if self.by_position:
-                count = os.preadv(self.descriptor, [buffer], self.consumed)
-            else:
-                count = os.readv(self.descriptor, [buffer])
-        except OSError as error:
-            raise InputError(
-                self.path, self.consumed, f"cannot be read ({error.strerror})"
-            ) from error
-        self.consumed += count
-        return count
-
-
-class PushedBack:
-    """Octets that were read to tell the format, then the rest."""
-
-    def __init__(self, first: bytes, rest: Octets) -> None:
-        """Put ``first`` before ``rest``."""
-        self.first = first
-        self.rest = rest
-
-    @property
-    def consumed(self) -> int:
-        """Octets read of the input itself."""
-        return self.rest.consumed
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Give the first octets again, then read on."""
-        if not self.first:
-            return self.rest.read_into(buffer)
-        count = min(len(self.first), len(buffer))
-        buffer[:count] = self.first[:count]
-        self.first = self.first[count:]
-        return count
-
-
-class GzipOctets:
-    """What gzip members hold, one behind the other, unpacked into the buffer's length."""
-
-    def __init__(self, path: str, packed: Octets) -> None:
-        """Unpack ``packed``; ``path`` is for messages."""
-        self.path = path
-        self.packed = packed
-        self.chunk = memoryview(bytearray(CHUNK_BYTES))
-        self.waiting = b""
-        self.member = zlib.decompressobj(wbits=31)
-        self.is_inside = False
-        """Inside a member: the end of input would cut it short."""
-
-    @property
-    def consumed(self) -> int:
-        """Packed octets read."""
-        return self.packed.consumed
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Unpack up to the buffer's length. Raises InputError where the data are damaged."""
-        while True:
-            if not self.waiting:
-                count = self.packed.read_into(self.chunk)
-                if count == 0:
-                    if self.is_inside:
-                        raise InputError(self.path, self.consumed, "the gzip data end too early")
-                    return 0
-                self.waiting = bytes(self.chunk[:count])
-            if not self.is_inside:
-                # What follows the last member is padding, if it is zeros.
-                self.waiting = self.waiting.lstrip(b"\0")
-                if not self.waiting:
-                    continue
-                self.member = zlib.decompressobj(wbits=31)
-                self.is_inside = True
+    Each is to be read before the next one is asked for; closing the iterator closes the
+    input. A member of an archive has the path ``FILE:MEMBER``.
+    """
+    try:
+        opened = _Input(path)
+    except InputError as error:
+        yield error
+        return
+    try:
+        store = bytearray(BUFFER_BYTES)
+        damaged = ""
+        for content in opened.contents:
+            if isinstance(content, InputError):
+                # What ended a capture may end the archive, too; it was told.
+                if not damaged.startswith(f"{content.path}:"):
+                    yield content
+                continue
             try:
-                octets = self.member.decompress(self.waiting, len(buffer))
-            except zlib.error as error:
-                why = f"the gzip data are damaged ({error})"
-                raise InputError(self.path, self.consumed, why) from error
-            if self.member.eof:
-                self.waiting = self.member.unused_data
-                self.is_inside = False
+                capture = CaptureFile(content, store)
+            except InputError as error:
+                yield error
             else:
-                self.waiting = self.member.unconsumed_tail
-            if octets:
-                buffer[: len(octets)] = octets
-                return len(octets)
+                yield capture
+                damaged = "" if capture.problem is None else capture.path
+    finally:
+        opened.close()
+
+
+class Content(NamedTuple):
+    """What may be a capture, in an input: unpacked, its format still to be told."""
+
+    path: str
+    octets: Octets
+    packings: str
+    """Their words, the outermost first, each with a colon."""
+    size: int | None
+    """Of the input itself, if it is known."""
+
+
+class _Input:
+    """An input, opened, and the contents of it, one after the other."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = _open(path)
+        plain = PlainOctets(path, self.descriptor)
+        self.contents = self._inside(path, plain, plain.size, Budget(), "")
+
+    def first(self) -> Content:
+        """Return the first of the contents. Raises InputError if there is none."""
+        content = next(self.contents)  # there is one: an archive without is told as one
+        if isinstance(content, InputError):
+            raise content
+        return content
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        if self.descriptor > 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def _inside(
+        self, path: str, octets: Octets, size: int | None, budget: Budget, packings: str
+    ) -> Iterator[Content | InputError]:
+        """Yield what is in a stream, unpacked as often as it was packed."""
+        first = bytearray()
+        chunk = memoryview(bytearray(MAGIC_BYTES))
+        try:
+            while len(first) < MAGIC_BYTES:
+                count = octets.read_into(chunk[: MAGIC_BYTES - len(first)])
+                if count == 0:
+                    break
+                first += chunk[:count]
+        except InputError as error:
+            yield _unreadable(path, error)
+            return
+        octets = PushedBack(bytes(first), octets)
+        packing = packing_of(bytes(first))
+        is_archive = first.startswith(archive.MAGICS)
+        if packing is None and not is_archive:
+            yield Content(path, octets, packings, size)
+            return
+        if packings.count(":") == DEEPEST:
+            yield InputError(path, None, f"is packed more than {DEEPEST} times over")
+            return
+        memory = INNER_MEMORY_BYTES if packings.replace("zip:", "") else MEMORY_BYTES
+        packed = Lookahead(octets)
+        if packing is not None:
+            octets = Unpacked(path, packed, packing, budget, memory)
+            yield from self._inside(path, octets, size, budget, f"{packings}{packing.word}:")
+            return
+        for member in archive.members(path, packed, budget, memory):
+            if isinstance(member, InputError):
+                yield member
+            else:
+                yield from self._inside(member.path, member.octets, size, budget, f"{packings}zip:")
 
 
 class CaptureFile:
-    """A source: the frames of one capture file.
+    """A source: the frames of one capture.
 
-    Opening it raises InputError if it is no capture. ``format`` names what it is;
-    ``problem`` is what was found wrong later on: everything before it was read. Its offset
-    counts the unpacked octets, or those of the file itself where gzip's own data are damaged.
+    Opening it raises InputError if it is no capture. ``format`` names what it is, its
+    packings first; ``problem`` is what was found wrong later on: everything before it was
+    read. Its offset counts the unpacked octets, or those of the file itself where packed data
+    are damaged.
     """
 
-    def __init__(self, path: str, fingerprint: Fingerprint | None = None) -> None:
-        """Open a capture and recognise its format; its octets pass by ``fingerprint``."""
-        self.path = path
-        self.fingerprint = fingerprint
+    def __init__(self, capture: "str | Content", store: bytearray | None = None) -> None:
+        """Recognise a capture: the first one in the input at a path, or what was found in one.
+
+        ``store`` is the buffer to read into.
+        """
         self.problem: InputError | None = None
-        self.format = ""
-        self.size: int | None = None
-        self._descriptor = _open(path)
+        self._input: _Input | None = None
         try:
-            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                self.size = os.fstat(self._descriptor).st_size
-            self._store = bytearray(BUFFER_BYTES)
-            self._buffer = memoryview(self._store)
-            self._start = 0
-            self._stop = 0
-            self._offset = 0
-            """Offset in the stream of the buffer's first octet."""
-            self._ended = False
-            self._octets = self._unpacked(PlainOctets(path, self._descriptor))
-            self._walker = self._recognise()
+            if isinstance(capture, str):
+                self._input = _Input(capture)
+                capture = self._input.first()
+            self.path = capture.path
+            self.size = capture.size
+            self._window = Window(capture.octets, store or bytearray(BUFFER_BYTES))
+            word, self._walker = self._recognise(is_packed=bool(capture.packings))
+            self.format = capture.packings + word
         except BaseException:
             self.close()
             raise
@@ -186,141 +173,112 @@ class CaptureFile:
     @property
     def consumed(self) -> int:
         """Octets read of the file itself; of ``size``, if that is known."""
-        return self._octets.consumed
+        return self._window.octets.consumed
 
     @property
-    def position(self) -> int:
-        """Unpacked octets up to the end of the last frame read."""
-        return self._offset + self._start
-
-    def skim(self, position: int) -> None:
-        """Read on without looking for frames, until so many octets have passed."""
-        while self._offset + self._stop < position:
-            self._start = self._stop
-            if not self._refill():
-                return
+    def frames_dropped(self) -> int:
+        """Frames that the capturer says it lost, as far as the capture was read."""
+        return 0 if isinstance(self._walker, Pcap) else self._walker.dropped
 
     def read(self, batch: Batch) -> bool:
         """Fill the batch with the next frames; False at the end, or where it is damaged."""
+        window = self._window
         batch.clear()
-        batch.wire = self._buffer
-        while True:
-            at = self._walker.walk(self._buffer, self._start, self._stop, batch)
-            self._start = at
-            if batch.count:
-                return True
-            if self._walker.answer == NO_MATCH:
-                if not self._damaged():
-                    return False
-            elif not self._refill():
-                if self._start < self._stop and self.problem is None:
-                    self._note("the file is cut short: a record does not end")
-                return False
+        batch.wire = window.buffer
+        try:
+            while True:
+                window.start = self._walker.walk(window.buffer, window.start, window.stop, batch)
+                if batch.count:
+                    return True
+                if not self._go_on():
+                    break
+        except InputError as error:
+            self.problem = self.problem or error
+        self._look_for_more()
+        return False
 
     def close(self) -> None:
-        """Close the file; standard input stays open."""
-        if self._descriptor > 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Close the input, if it was opened here."""
+        if self._input is not None:
+            self._input.close()
 
-    def _unpacked(self, plain: Octets) -> Octets:
-        first = bytearray()
-        chunk = memoryview(bytearray(MAGIC_BYTES))
-        while len(first) < MAGIC_BYTES:
-            count = plain.read_into(chunk[: MAGIC_BYTES - len(first)])
-            if count == 0:
-                break
-            first += chunk[:count]
-        again = PushedBack(bytes(first), plain)
-        if first[:2] == b"\x1f\x8b":
-            self.format = "gz:"
-            return GzipOctets(self.path, again)
-        return again
-
-    def _recognise(self) -> Pcap | Pcapng:
-        """Return the walker for the container that the first octets announce."""
-        pcapng = Pcapng()
+    def _recognise(self, is_packed: bool) -> tuple[str, Walker]:
+        """Return the word and the walker for the container that the first octets announce."""
+        window = self._window
+        walkers: tuple[tuple[str, Walker], ...] = (
+            ("pcap", Pcap()),
+            ("pcapng", Pcapng()),
+            ("snoop", Snoop()),
+        )
         try:
-            while self._stop < SHORTEST_HEADER and self._refill():
-                pass
-            found = pcapng.open(self._buffer, 0, self._stop)
-            while found == NEED_MORE and self._refill():
-                found = pcapng.open(self._buffer, 0, self._stop)
+            while True:
+                answers = [w.open(window.buffer, 0, window.stop) for _, w in walkers]
+                if FOUND in answers or NEED_MORE not in answers or not window.refill():
+                    break
+            if FOUND not in answers:
+                while window.stop < TELLING_BYTES and window.refill():
+                    pass
         except InputError as error:
-            raise InputError(self.path, None, f"is no readable capture: {error.why}") from error
-        if self._stop == 0:
+            raise _unreadable(self.path, error) from error
+        for (word, walker), answer in zip(walkers, answers, strict=True):
+            if answer == FOUND:
+                window.start = walker.header_length
+                return word, walker
+        if window.stop == 0:
             raise InputError(self.path, None, "is empty")
-        pcap = Pcap()
-        answer = pcap.open(self._buffer, 0, self._stop)
-        if answer == FOUND:
-            self._start = SHORTEST_HEADER
-            self.format += "pcap"
-            return pcap
-        if found == FOUND:
-            self.format += "pcapng"
-            return pcapng
-        if answer == NEED_MORE or found == NEED_MORE:
-            raise InputError(self.path, self._stop, "is cut short within its header")
-        octets = bytes(self._buffer[: self._stop])
-        for magic, what, cure in FOREIGN:
-            if octets.startswith(magic):
-                where = self.path if self.path != STANDARD_INPUT else "FILE"
-                cure = cure.replace("FILE", where)
-                raise InputError(self.path, None, f"{what}; {cure} | hellowatch analyze -")
-        raise InputError(self.path, None, "is neither a pcap nor a pcapng file")
+        if NEED_MORE in answers:
+            raise InputError(self.path, window.stop, "is cut short within its header")
+        octets = bytes(window.buffer[: min(window.stop, TELLING_BYTES)])
+        why = refusal(octets, None if is_packed or self.path == STANDARD_INPUT else self.path)
+        raise InputError(self.path, None, why or "is neither a pcap nor a pcapng file")
 
-    def _refill(self) -> bool:
-        """Move what is left to the buffer's front and read behind it; False: no more came."""
-        left = self._stop - self._start
-        if self._start:
-            self._buffer[:left] = self._buffer[self._start : self._stop]
-            self._offset += self._start
-            self._start, self._stop = 0, left
-        if self._ended or left == BUFFER_BYTES:
+    def _go_on(self) -> bool:
+        """Make the next walk possible, where the last one found no frame; False: none is."""
+        window, walker = self._window, self._walker
+        if walker.answer != NO_MATCH:
+            if isinstance(walker, Pcapng) and walker.large:
+                return self._pass_over(walker, walker.large)
+            if window.refill():
+                return True
+            if window.start < window.stop:
+                self._note(CUT_SHORT, window.at)
             return False
-        try:
-            count = self._octets.read_into(self._buffer[left:])
-        except InputError as error:
-            self._ended = True
-            if not self.format.endswith("pcap") and not self.format.endswith("pcapng"):
-                raise
-            self.problem = self.problem or error
+        if not isinstance(walker, Pcapng):
+            self._note("the file is damaged: this is no packet record", window.at)
             return False
-        if self.fingerprint is not None:
-            self.fingerprint.add(self._buffer[left : left + count])
-        self._stop = left + count
-        self._ended = count == 0
-        return count > 0
+        self._note(f"the file is damaged: {walker.problem}", window.at)
+        if walker.after:
+            window.start = walker.after
+            return True
+        window.start += 1
+        return resume(window, walker)
 
-    def _damaged(self) -> bool:
-        """Note the damage where the walk stopped; go on at the next section, if there is one."""
-        walker = self._walker
-        if isinstance(walker, Pcap):
-            self._note("the file is damaged: this is no packet record")
+    def _pass_over(self, walker: Pcapng, length: int) -> bool:
+        """Step over a block that is too large to be held and has no frame in it."""
+        window = self._window
+        begin = window.at
+        if not pass_over(window, length):
+            self._note(CUT_SHORT, begin)
             return False
-        self._note(f"the file is damaged: {walker.problem}")
-        self._start += 1
-        while True:
-            at = self._store.find(SECTION_HEADER, self._start, self._stop)
-            while at >= 0:
-                answer = walker.open(self._buffer, at, self._stop)
-                if answer != NO_MATCH:
-                    self._start = at
-                    if answer == FOUND:
-                        return True
-                    if not self._ended and self._refill():
-                        break
-                    # Cut short, or a header that is none and hides a whole one.
-                    at = self._start
-                at = self._store.find(SECTION_HEADER, at + 1, self._stop)
-            else:
-                self._start = max(self._start, self._stop - len(SECTION_HEADER) + 1)
-                if not self._refill():
-                    return False
+        if walker.ends_with(window.buffer, window.start, length):
+            return True
+        self._note("the file is damaged: a block whose two lengths differ", begin)
+        return resume(window, walker)
 
-    def _note(self, why: str) -> None:
+    def _look_for_more(self) -> None:
+        """Note that an archive, read as one capture, holds more than this one."""
+        more = None if self._input is None else next(self._input.contents, None)
+        if more is not None and self.problem is None:
+            why = more.why if isinstance(more, InputError) else f"{more.path} is left out"
+            self.problem = InputError(self.path, None, f"is not all of the archive: {why}")
+
+    def _note(self, why: str, offset: int) -> None:
         if self.problem is None:
-            self.problem = InputError(self.path, self._offset + self._start, why)
+            self.problem = InputError(self.path, offset, why)
+
+
+def _unreadable(path: str, error: InputError) -> InputError:
+    return InputError(path, None, f"is no readable capture: {error.why}")
 
 
 def _open(path: str) -> int:

@@ -157,6 +157,11 @@ class Portable:
             batch.now_ns = time.time_ns() - self._retire_ns
         return True
 
+    @property
+    def frames_dropped(self) -> int:
+        """Frames lost before they could be read, as far as the system tells."""
+        return self.counters().dropped
+
     def counters(self) -> PortableCounters:
         """Return what was seen and lost, as of the last reading; from any thread."""
         return self._counters

@@ -1,4 +1,4 @@
-"""What every source of frames offers."""
+"""What a source of frames offers the pipeline."""
 
 from typing import Protocol
 
@@ -7,6 +7,10 @@ from parsers.batch import Batch
 
 class Source(Protocol):
     """Frames, a batch at a time; the source owns the octets."""
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames that arrived at the capturer and were lost, so far, as far as it tells."""
 
     def read(self, batch: Batch) -> bool:
         """Fill the batch, whose earlier content is void; False: there is no more.

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sniffer.cli.options import (
-    FORMATS,
-    check_format,
+    check_store,
     chosen_profiles,
     config_options,
     configure_log,
     event_options,
     exit_code,
+    file_names,
+    format_options,
     interfaces_option,
     later,
     log_options,
@@ -29,7 +30,7 @@ from sniffer.cli.options import (
 )
 from sniffer.cli.output import Outputs
 from sniffer.cli.stop import Stop, Stopped
-from sniffer.errors import EXIT_INTERRUPTED, InputError, StoreError
+from sniffer.errors import EXIT_INTERRUPTED, InputError
 
 if TYPE_CHECKING:
     from sniffer.capture.files import CaptureFile
@@ -49,24 +50,16 @@ Examples:
 
 
 @click.command("analyze", epilog=EPILOG)
-@click.argument("inputs", metavar="FILE|DIR|-...", nargs=-1)
+@click.argument("inputs", metavar="FILE|DIR|-...", nargs=-1, shell_complete=file_names)
 @click.option(
-    "-r", "read", metavar="FILE", multiple=True, help="The same as FILE, as tcpdump has it."
-)
-@click.option(
-    "--format",
-    "form",
-    callback=check_format,
-    metavar="|".join(FORMATS),
-    help="Of standard output: table on a terminal, ndjson in a pipe.",
-)
-@click.option(
-    "-o",
-    "outputs",
-    metavar="[FORMAT:]FILE",
+    "-r",
+    "read",
+    metavar="FILE",
     multiple=True,
-    help="Write to a file as well, or instead if --format is not given. Repeatable.",
+    shell_complete=file_names,
+    help="The same as FILE, as tcpdump has it.",
 )
+@format_options
 @config_options
 @event_options
 @pipeline_options
@@ -94,7 +87,7 @@ def command(
     log_format: str | None,
     color: str,
 ) -> None:
-    """Analyse capture files: pcap and pcapng, plain or gzip; - reads standard input."""
+    """Analyse capture files: pcap, pcapng and snoop, plain or packed; - reads standard input."""
     from sniffer.analysis import Analysis, expand
     from sniffer.config_file import Sources
     from sniffer.export.summary import summary
@@ -105,13 +98,11 @@ def command(
         raise click.UsageError("no capture file is named; - reads standard input")
     for path in paths:
         _check_path(path)
-    options = {
-        **pipeline_settings(ports, profile, store),
-        **log_options(quiet, verbose, log_format),
-    }
+    options = {**pipeline_settings(ports, profile), **log_options(quiet, verbose, log_format)}
     configuration = Sources(config, options).load()
     settings = configuration.settings
     configure_log(settings.log)
+    check_store(store)
     profiles, forced = chosen_profiles(configuration)
     zone_chosen = zone(tz)
 
@@ -137,10 +128,6 @@ def command(
             waiting=stop,
             limit=None if count is None else Limit(count),
         )
-        if store is not None:
-            from sniffer.cli.keeping import keep_analysis
-
-            analysis.recorder = keep_analysis(stack, store, analysis.aggregate, profiles, settings)
         progress = _progress(stack, sinks, quiet, color)
         # The lines of the log go around the bar, where there is one.
         configure_log(settings.log)
@@ -149,7 +136,6 @@ def command(
             sinks.flush()
             progress(source)
 
-        problem: StoreError | None = None
         try:
             for entry in entries:
                 if isinstance(entry, InputError):
@@ -158,9 +144,6 @@ def command(
                     analysis.read(entry, advance)
         except (Enough, Stopped):
             pass
-        except StoreError as error:
-            # What was found is told all the same.
-            problem = error
         progress(None)
         told = summary(
             [entry.told() for entry in analysis.inputs],
@@ -169,8 +152,6 @@ def command(
             profiles,
         )
         sinks.finish(told, zone_chosen, color)
-        if problem is not None:
-            raise problem
     if stop.by is not None:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(exit_code([entry.status for entry in analysis.inputs], told["totals"], fail_on))

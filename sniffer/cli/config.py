@@ -1,10 +1,8 @@
 """``hellowatch config``: is the configuration right, and where does each value come from."""
 
-import re
-
 import click
 
-from sniffer.cli.options import chosen_profiles, config_options
+from sniffer.cli.options import chosen_profiles, config_options, file_names
 
 EPILOG = """\b
 Exit codes:
@@ -24,7 +22,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("path", metavar="[FILE]", required=False)
+@click.argument("path", metavar="[FILE]", required=False, shell_complete=file_names)
 @config_options
 def check(path: str | None, config: str | None) -> None:
     """Say what is wrong with a file, all of it; by default with the one that is in use."""
@@ -59,6 +57,4 @@ def show(config: str | None) -> None:
             click.echo(f"{section and chr(10)}[{at}]")
             section = at
         value = getattr(getattr(configuration.settings, at), name)
-        if key == "store.url":
-            value = re.sub("(://[^:@/]*):[^@]*@", r"\1:***@", value)
         click.echo(f"{name} = {toml_value(value)}  # {one_line(origin)}")

@@ -11,6 +11,8 @@ from sniffer.cli.options import (
     chosen_profiles,
     config_options,
     configure_log,
+    file_names,
+    interface_names,
     interfaces_option,
     later,
     log_options,
@@ -53,11 +55,22 @@ SECONDS = 60.0
 
 
 @click.command("doctor", epilog=EPILOG)
-@click.argument("inputs", metavar="FILE|DIR|-...", nargs=-1)
+@click.argument("inputs", metavar="FILE|DIR|-...", nargs=-1, shell_complete=file_names)
 @click.option(
-    "-r", "read", metavar="FILE", multiple=True, help="The same as FILE, as tcpdump has it."
+    "-r",
+    "read",
+    metavar="FILE",
+    multiple=True,
+    shell_complete=file_names,
+    help="The same as FILE, as tcpdump has it.",
 )
-@click.option("-i", "interface", metavar="IFACE", help="Look at an interface instead of files.")
+@click.option(
+    "-i",
+    "interface",
+    metavar="IFACE",
+    shell_complete=interface_names,
+    help="Look at an interface instead of files.",
+)
 @click.option(
     "--duration",
     metavar="TIME",

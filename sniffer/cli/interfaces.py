@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sniffer.cli.options import check_seconds
+from sniffer.cli.options import check_seconds, interface_names
 
 if TYPE_CHECKING:
     from sniffer.capture.interfaces import Interface
@@ -35,7 +35,7 @@ TURN_SECONDS = 0.05
 
 
 @click.command("interfaces", epilog=EPILOG)
-@click.argument("names", metavar="[IFACE]...", nargs=-1)
+@click.argument("names", metavar="[IFACE]...", nargs=-1, shell_complete=interface_names)
 @click.option(
     "--format",
     "form",

@@ -20,11 +20,10 @@ from sniffer.errors import (
 
 COMMANDS = {
     "analyze": "Analyse capture files: which devices offer old TLS?",
+    "completion": "What a shell needs to complete commands and options.",
     "config": "Check or show the configuration.",
     "crosscheck": "A second opinion from independent dissectors.",
     "doctor": "What is wrong with this mirror port or capture?",
-    "devices": "The inventory of devices.",
-    "handshakes": "The events that were kept.",
     "interfaces": "What can be captured on, and what passes there.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
 }
@@ -32,6 +31,8 @@ COMMANDS = {
 
 LATER = {
     "top": "Live view of devices and handshakes in the terminal.",
+    "devices": "The inventory of devices.",
+    "handshakes": "The events that were kept.",
     "watch": "Print the next handshake of one device.",
     "report": "The readiness report.",
     "serve": "The web page, upload and API.",
@@ -45,6 +46,8 @@ LATER = {
     "assets": "Dashboards, rules and units to copy.",
 }
 """What the contract promises and is not built yet."""
+
+PROGRAM = "hellowatch"
 
 EXAMPLES = """\b
 Examples:
@@ -172,9 +175,9 @@ def _run() -> int:
     if instruction := os.environ.get(COMPLETE):
         from click.shell_completion import shell_complete
 
-        return shell_complete(cli, {}, "hellowatch", COMPLETE, instruction)
+        return shell_complete(cli, {}, PROGRAM, COMPLETE, instruction)
     try:
-        with cli.make_context("hellowatch", sys.argv[1:]) as context:
+        with cli.make_context(PROGRAM, sys.argv[1:]) as context:
             cli.invoke(context)
         code = EXIT_OK
     except click.exceptions.Exit as ended:

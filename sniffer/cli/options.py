@@ -4,6 +4,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,6 +14,8 @@ from sniffer.errors import EXIT_DAMAGED, EXIT_FOUND, EXIT_OK, EXIT_UNREADABLE, C
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from click.shell_completion import CompletionItem
+
     from sniffer.config import LogSettings
     from sniffer.config_file import Configuration
     from sniffer.judge.profile import Profile
@@ -21,6 +24,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 PROFILE_OPTION = "--profile"
 FAIL_ON = ("legacy", "incompatible", "at-risk")
+STORE = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")
 FORMATS = ("table", "json", "ndjson", "csv", "zeek", "eve")
 FORMATS_LATER = ("html",)
 
@@ -84,8 +88,55 @@ def config_options(command: Decorated) -> Decorated:
         "--config",
         "config",
         metavar="FILE",
+        shell_complete=file_names,
         help="Configuration file; default /etc/hellowatch/config.toml, if it is there.",
     )(command)
+
+
+def file_names(_ctx: click.Context, _param: click.Parameter, begun: str) -> "list[CompletionItem]":
+    """Have the shell complete the name of a file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="file")]
+
+
+def interface_names(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of an interface."""
+    with suppress(OSError):
+        names = sorted([*os.listdir("/sys/class/net"), "any"])
+        return [name for name in names if name.startswith(begun)]
+    return []
+
+
+def format_names(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Complete the word of a format."""
+    return [form for form in FORMATS if form.startswith(begun)]
+
+
+def format_options(command: Decorated) -> Decorated:
+    """Add what says in which form things are told, and where."""
+    for option in reversed(
+        (
+            click.option(
+                "--format",
+                "form",
+                callback=check_format,
+                metavar="|".join(FORMATS),
+                shell_complete=format_names,
+                help="Of standard output: table on a terminal, ndjson in a pipe.",
+            ),
+            click.option(
+                "-o",
+                "outputs",
+                metavar="[FORMAT:]FILE",
+                multiple=True,
+                shell_complete=file_names,
+                help="Write to a file as well, or instead if --format is not given. Repeatable.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def event_options(command: Decorated) -> Decorated:
@@ -96,6 +147,7 @@ def event_options(command: Decorated) -> Decorated:
                 "-w",
                 "frames",
                 metavar="FILE",
+                shell_complete=file_names,
                 help="Write the frames of the handshakes, all else zeroed; - is standard output.",
             ),
             click.option(
@@ -126,12 +178,13 @@ def pipeline_options(command: Decorated) -> Decorated:
             click.option(
                 "--profile",
                 metavar="NAME|FILE",
+                shell_complete=file_names,
                 help="Judge every hello by this provider profile, whatever its destination.",
             ),
             click.option(
                 "--store",
                 metavar="URL",
-                help="Inventory to keep devices in: sqlite:///PATH or postgresql+psycopg://...",
+                help="sqlite:///PATH or postgresql+psycopg://... (keeps nothing yet).",
             ),
             click.option("-n", "numeric", is_flag=True, help="No name look-ups (there are none)."),
         )
@@ -182,14 +235,18 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
     raise click.BadParameter(f"{value!r} is none of {', '.join(FORMATS + FORMATS_LATER)}")
 
 
-def default_store() -> str:
-    """Return the store of this machine's service, else of this user."""
-    if folder := os.environ.get("STATE_DIRECTORY"):
-        folder = folder.partition(":")[0]
-    else:
-        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        folder = os.path.join(state, "hellowatch")
-    return "sqlite:///" + os.path.join(folder, "hellowatch.db")
+def check_store(url: str | None) -> None:
+    """Check a store's address, and say that nothing is kept in it yet."""
+    if url is None:
+        return
+    if not STORE.fullmatch(url):
+        why = f"{url!r} is no store: write sqlite:///PATH or postgresql+psycopg://..."
+        raise ConfigError("--store", "", why)
+    import logging
+
+    logging.getLogger(__name__).warning(
+        "--store keeps nothing yet: this run answers for itself, and forgets"
+    )
 
 
 def zone(name: str) -> "tzinfo":
@@ -244,17 +301,13 @@ def log_options(quiet: bool, verbose: int, form: str | None) -> dict[str, tuple[
     return made
 
 
-def pipeline_settings(
-    ports: str | None, profile: str | None, store: str | None = None
-) -> dict[str, tuple[str, Any]]:
+def pipeline_settings(ports: str | None, profile: str | None) -> dict[str, tuple[str, Any]]:
     """Return the settings that the shared options make."""
     made: dict[str, tuple[str, Any]] = {}
     if ports is not None:
         made["watch.ports"] = ("--ports", ports)
     if profile is not None:
         made["judge.profile"] = ("--profile", profile)
-    if store is not None:
-        made["store.url"] = ("--store", store)
     return made
 
 
@@ -291,4 +344,4 @@ def exit_code(states: list[str], totals: dict[str, Any], fail_on: tuple[str, ...
         return EXIT_UNREADABLE
     if any(totals["by_verdict"].get(verdict) for verdict in fail_on):
         return EXIT_FOUND
-    return EXIT_OK if all(state in ("ok", "known") for state in states) else EXIT_DAMAGED
+    return EXIT_OK if all(state == "ok" for state in states) else EXIT_DAMAGED

@@ -9,8 +9,6 @@ from types import FrameType
 import parsers
 from sniffer.analysis import input_read, log_evidence_lost, log_mistakes
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile
-from sniffer.capture.fingerprint import Fingerprint
-from sniffer.cli.keeping import keep_replay
 from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
 from sniffer.cli.stop import Stop, Stopped
@@ -19,7 +17,6 @@ from sniffer.daemon.server import Gauges, Server
 from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK
 from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
-from sniffer.inventory.store.intake import Intake
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline
 from sniffer.track.tracker import Tracker
@@ -39,12 +36,11 @@ def replay(path: str, wanted: Wanted) -> int:
         stack.callback(stop.remove)
         stop.install()
         source: CaptureFile | None = None
-        fingerprint = Fingerprint()
         try:
             with stop:
                 # A pipe may keep us waiting for its first octets: the page is up before.
                 if path != STANDARD_INPUT:
-                    source = CaptureFile(path, fingerprint)
+                    source = CaptureFile(path)
                     stack.callback(source.close)
                 sinks = Outputs(stack, wanted.form, wanted.outputs, [path], wanted.frames, False)
         except Stopped:
@@ -69,8 +65,6 @@ def replay(path: str, wanted: Wanted) -> int:
         )
         name = os.path.basename(path) if path != "-" else "stdin"
         server.watch(name, lambda: _gauges(pipeline))
-        recorder = keep_replay(stack, server, profiles, settings)
-        intake = Intake(recorder, path, fingerprint)
         address = server.start()
         stack.callback(server.close)
         _report_on_request(stack, name, pipeline)
@@ -79,27 +73,20 @@ def replay(path: str, wanted: Wanted) -> int:
         try:
             if source is None:
                 with stop:
-                    source = CaptureFile(path, fingerprint)
+                    source = CaptureFile(path)
         except Stopped:
             return _ended_by(stop)
-        intake.begin(source, pipeline.coverage, lambda: pipeline.tracker.frames)
-
-        def progress() -> None:
-            sinks.flush()
-            intake.step()
-
-        is_over = is_whole = True
+        is_over = True
         try:
-            pipeline.run(source, progress)
+            pipeline.run(source, sinks.flush)
         except Enough:
-            duration, is_whole = 0, False
+            duration = 0
         except Stopped:
-            is_over = is_whole = False
-        is_known = intake.end(is_whole)
+            is_over = False
         server.is_ready = True
         log_mistakes(pipeline.tracker)
         log_evidence_lost(path, pipeline.tracker.counters().evidence_lost)
-        read = input_read(source, pipeline.tracker.frames, is_over, is_known)
+        read = input_read(source, pipeline.tracker.frames, is_over)
         with server.lock:
             snapshot = server.aggregate.snapshot()
         told = summary([read.told()], snapshot, pipeline.coverage(), profiles)

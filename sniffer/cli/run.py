@@ -6,12 +6,14 @@ from typing import Any
 import click
 
 from sniffer.cli.options import (
-    FORMATS,
-    check_format,
     check_seconds,
+    check_store,
     config_options,
     configure_log,
     event_options,
+    file_names,
+    format_options,
+    interface_names,
     interfaces_option,
     later,
     log_options,
@@ -47,9 +49,15 @@ SIGHUP reads the configuration anew.
     "interfaces",
     metavar="IFACE",
     multiple=True,
+    shell_complete=interface_names,
     help="Interface to watch; repeatable. any: all of them.",
 )
-@click.option("--replay", metavar="FILE", help="A capture file instead of an interface.")
+@click.option(
+    "--replay",
+    metavar="FILE",
+    shell_complete=file_names,
+    help="A capture file instead of an interface.",
+)
 @click.option(
     "--web.listen-address",
     "listen_address",
@@ -60,22 +68,10 @@ SIGHUP reads the configuration anew.
     "--web.config.file",
     "web_config_file",
     metavar="FILE",
+    shell_complete=file_names,
     help="TLS and users of the metrics page, as Prometheus exporters have it.",
 )
-@click.option(
-    "--format",
-    "form",
-    callback=check_format,
-    metavar="|".join(FORMATS),
-    help="Of standard output: table on a terminal, ndjson in a pipe.",
-)
-@click.option(
-    "-o",
-    "outputs",
-    metavar="[FORMAT:]FILE",
-    multiple=True,
-    help="Write to a file as well, or instead if --format is not given. Repeatable.",
-)
+@format_options
 @click.option(
     "--duration",
     metavar="TIME",
@@ -147,7 +143,7 @@ def command(
     from sniffer.config_file import Sources
 
     options: dict[str, tuple[str, Any]] = {
-        **pipeline_settings(ports, profile, store),
+        **pipeline_settings(ports, profile),
         **log_options(quiet, verbose, log_format),
     }
     if interfaces:
@@ -173,6 +169,7 @@ def command(
     if replay is None and not settings.watch.interfaces:
         raise click.UsageError("name an interface with -i IFACE, or a capture with --replay FILE")
     configure_log(settings.log)
+    check_store(store)
     screen = Screen(is_quiet=quiet, is_json=settings.log.format == "json")
     wanted = Wanted(
         sources=sources,

@@ -5,7 +5,6 @@ Whoever counts holds ``lock``; a scrape takes it for as long as it copies the fi
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -16,9 +15,6 @@ from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.profile import Profile
 from sniffer.judge.verdict import Judge
-
-if TYPE_CHECKING:
-    from sniffer.inventory.store.recorder import Recorder
 
 
 class Gauges(Struct, frozen=True):
@@ -52,7 +48,6 @@ class Server:
             settings.inventory, ports, profiles, settings.metrics.device_series
         )
         self.is_ready = False
-        self._recorder: Recorder | None = None
         self._watched: dict[str, Callable[[], Gauges]] = {}
         collector = Metrics(self.picture, ports, profiles, build)
         self._listener = Listener(settings.web, registry(collector), lambda: self.is_ready)
@@ -61,10 +56,6 @@ class Server:
         """Show an input or interface; ``gauges`` is called with the lock held."""
         with self.lock:
             self._watched[name] = gauges
-
-    def keep(self, recorder: "Recorder") -> None:
-        """Show what takes the counts into a store."""
-        self._recorder = recorder
 
     def start(self) -> str:
         """Serve the page and return its address. Raises ConfigError."""
@@ -94,5 +85,4 @@ class Server:
                 reassembly_bytes=sum(now.reassembly_bytes for now in gauges.values()),
                 hellos_unreported=sum(now.unreported for now in gauges.values()),
                 ladders_evicted=self.judge.ladders_evicted,
-                store=None if self._recorder is None else self._recorder.figures(),
             )

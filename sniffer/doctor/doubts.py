@@ -37,6 +37,9 @@ CURES = {
     ),
     Doubt.NO_ROOM: "Watch fewer ports (--ports), or split the capture.",
 }
+LINK_NAMES = {105: "802.11", 119: "802.11", 127: "802.11", 163: "802.11", 192: "802.11"}
+LINK_NAMES |= {189: "USB", 220: "USB", 249: "USB", 187: "Bluetooth", 201: "Bluetooth", 227: "CAN"}
+"""Common link types that carry no mail we could read, by LINKTYPE number."""
 SOURCES = {
     Doubt.UNSEEN: "RFC 9293 section 3.4: what is acknowledged was received",
     Doubt.LINK_TYPE: "the tcpdump group's list of link-layer header types",
@@ -52,6 +55,8 @@ def _finding(doubt: Doubt, evidence: Evidence) -> Finding | None:
         severity = Severity.NOTE
     if clause is None:
         return None
+    if doubt is Doubt.LINK_TYPE:
+        clause += f" ({_link_types(evidence.facts.link_types)})"
     if doubt is Doubt.UNSEEN and evidence.port is not None and not evidence.coverage.frames_dropped:
         clause += ", and the kernel dropped none: they were lost before this machine"
     return Finding(
@@ -62,6 +67,11 @@ def _finding(doubt: Doubt, evidence: Evidence) -> Finding | None:
         cure=CURES[doubt],
         source=SOURCES.get(doubt),
     )
+
+
+def _link_types(counts: dict[int, int]) -> str:
+    names = (f"{number}, {LINK_NAMES.get(number, 'not known here')}" for number in sorted(counts))
+    return "; ".join(f"LINKTYPE {name}" for name in names)
 
 
 def _lesser(doubt: Doubt, evidence: Evidence) -> str | None:
@@ -83,7 +93,11 @@ def _figures(doubt: Doubt, evidence: Evidence) -> dict[str, object]:
     coverage = evidence.coverage
     names: dict[Doubt, dict[str, object]] = {
         Doubt.NOTHING_SEEN: {},
-        Doubt.LINK_TYPE: {"link_type_frames": coverage.undecoded.get("link_type", 0)},
+        Doubt.LINK_TYPE: {
+            "link_types": {
+                str(number): count for number, count in sorted(evidence.facts.link_types.items())
+            }
+        },
         Doubt.NO_MAIL: {"flows": coverage.flows},
         Doubt.NO_CLIENT_SIDE: {"one_sided_flows": coverage.one_sided_flows},
         Doubt.DROPPED: {"dropped_frames": coverage.frames_dropped},

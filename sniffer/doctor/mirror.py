@@ -9,6 +9,7 @@ COPIED = 0.01
 FEW_SEGMENTS = 10
 FEW_FLOWS = 5
 SOME_SEGMENTS = 100
+MANY_SEGMENTS = 1000
 """Below these, chance explains what is missing."""
 NO_VLAN = -1
 
@@ -18,16 +19,16 @@ MAIL_PORTS = (25, 110, 143, 465, 587, 993, 995, 2525)
 def not_mirrored(evidence: Evidence) -> Finding | None:
     """Tell a port that sees its own traffic and broadcasts from a mirror."""
     facts = evidence.facts
-    if evidence.port is None or not facts.frames or facts.foreign:
+    if evidence.port is None or facts.foreign or not facts.unicast + facts.groups:
         return None
     own = facts.unicast
     return Finding(
         code=Code.NOT_MIRRORED,
         severity=Severity.WARNING,
         finding=(
-            f"This is no mirror port: of {counted(facts.frames, 'frame')} {facts.groups} went to "
-            f"all or to groups, {own} to or from this machine, and none from one stranger to "
-            "another."
+            f"This is no mirror port: of {counted(own + facts.groups, 'frame')} {facts.groups} "
+            f"went to all or to groups, {own} to or from this machine, and none from one stranger "
+            "to another."
         ),
         figures={"frames": facts.frames, "groups": facts.groups, "own": own, "foreign": 0},
         cure=(
@@ -168,7 +169,9 @@ def only_openings(evidence: Evidence) -> Finding | None:
 def one_port(evidence: Evidence) -> Finding | None:
     """Tell a capture that was filtered to one port, where several are asked for."""
     facts, ports = evidence.facts, evidence.ports
-    if facts.tcp < SOME_SEGMENTS or facts.other_tcp or len(facts.server_ports) != 1:
+    # In a minute at a port there may be no other traffic; a file was filtered more likely.
+    few = SOME_SEGMENTS if evidence.port is None else MANY_SEGMENTS
+    if facts.tcp < few or facts.other_tcp or len(facts.server_ports) != 1:
         return None
     if len(ports.services) < 2:
         return None

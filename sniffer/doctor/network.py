@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from sniffer.doctor.finding import Code, Evidence, Finding, Severity
-from sniffer.event import Side, Verdict, address
+from sniffer.event import Side, Verdict
+from sniffer.export.ecs import address
 from sniffer.inventory.aggregate import DeviceSnapshot
 from sniffer.judge.profile import Profile
 from sniffer.log import printable

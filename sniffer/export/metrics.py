@@ -17,10 +17,10 @@ from parsers.layers import UNDECODED_REASONS
 from parsers.tls.facts import TLS_1_2
 from parsers.tls.names import version as version_name
 from sniffer.config import OTHER_SERVICE, Ports
-from sniffer.event import Outcome, Status, Verdict, address
+from sniffer.event import Outcome, Status, Verdict
+from sniffer.export.ecs import address
 from sniffer.inventory.aggregate import VERSIONS, DeviceSeries, Figures, read_series_key
 from sniffer.inventory.coverage import Coverage
-from sniffer.inventory.delta import StoreFigures
 from sniffer.inventory.device import NEEDS_ACTION
 from sniffer.judge.profile import Profile, unix_seconds
 from sniffer.log import one_line
@@ -61,8 +61,6 @@ class Picture(Struct, frozen=True, kw_only=True):
     """Hellos that were found and never judged."""
     ladders_evicted: int = 0
     """Pairs of client and destination whose offers were let go for want of room."""
-    store: StoreFigures | None = None
-    """None: nothing is kept."""
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -287,16 +285,6 @@ def _sum(read: Callable[[Coverage], int]) -> Callable[[Facts], Iterator[Sample]]
     return read_all
 
 
-def _store(
-    read: Callable[[StoreFigures], float],
-) -> Callable[[Facts], Iterator[Sample]]:
-    def read_it(facts: Facts) -> Iterator[Sample]:
-        if facts.picture.store is not None:
-            yield (), read(facts.picture.store)
-
-    return read_it
-
-
 def _one(read: Callable[[Facts], float]) -> Callable[[Facts], Iterator[Sample]]:
     def read_all(facts: Facts) -> Iterator[Sample]:
         yield (), read(facts)
@@ -460,6 +448,13 @@ ROWS = (
         _by_reason(UNDECODED_REASONS[1:], lambda coverage: coverage.undecoded),
     ),
     Row(
+        "hellowatch_frames_unknown_ethertype_total",
+        "counter",
+        (),
+        "Frames that ended at an EtherType that is not read and may carry IP.",
+        _sum(lambda coverage: sum(coverage.unknown_types.values())),
+    ),
+    Row(
         "hellowatch_hellos_incomplete_total",
         "counter",
         ("reason",),
@@ -549,34 +544,6 @@ ROWS = (
         ("interface",),
         "Time of the newest frame.",
         _interface(lambda i: _seconds(i.coverage.last_ns)),
-    ),
-    Row(
-        "hellowatch_store_up",
-        "gauge",
-        (),
-        "1 while what is counted can be written to the store, else 0.",
-        _store(lambda store: store.is_up),
-    ),
-    Row(
-        "hellowatch_store_bytes",
-        "gauge",
-        (),
-        "Size of the store.",
-        _store(lambda store: store.bytes),
-    ),
-    Row(
-        "hellowatch_store_queue",
-        "gauge",
-        (),
-        "ClientHellos that wait to be written to the store.",
-        _store(lambda store: store.waiting),
-    ),
-    Row(
-        "hellowatch_store_lost_total",
-        "counter",
-        (),
-        "ClientHellos counted here that found no room to wait for the store.",
-        _store(lambda store: store.lost),
     ),
     Row(
         "hellowatch_build_info",

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from parsers.tls.names import version as version_name
-from sniffer.event import Side, Status, address
-from sniffer.export.ecs import timestamp
+from sniffer.event import Side, Status
+from sniffer.export.ecs import address, timestamp
 from sniffer.inventory.aggregate import Cell, DeviceSnapshot, Snapshot, StackSnapshot
 from sniffer.inventory.assessment import Assessment, Break, Remark, assess
 from sniffer.inventory.coverage import Coverage
@@ -32,7 +32,7 @@ def summary(
     devices = devices_json(snapshot, coverage, profiles)
     return {
         "inputs": [dict(told) for told in inputs],
-        "coverage": coverage_json(coverage, snapshot.devices_let_go),
+        "coverage": coverage_json(snapshot, coverage),
         "profile": profiles_json(snapshot, profiles),
         "totals": totals_json(snapshot),
         "devices": devices,
@@ -152,7 +152,7 @@ def totals_json(snapshot: Snapshot) -> Json:
     }
 
 
-def coverage_json(coverage: Coverage, devices_let_go: int = 0) -> Json:
+def coverage_json(snapshot: Snapshot, coverage: Coverage) -> Json:
     """Return what was seen and what was lost."""
     fit, why = coverage.fitness()
     return {
@@ -167,7 +167,7 @@ def coverage_json(coverage: Coverage, devices_let_go: int = 0) -> Json:
         "hellos": coverage.hellos,
         "incomplete_hellos": dict(sorted(coverage.incomplete.items())),
         "evicted": dict(sorted(coverage.evicted.items())),
-        "devices_let_go": devices_let_go,
+        "devices_let_go": snapshot.devices_let_go,
         "unseen_bytes": coverage.unseen_bytes,
         "filtered_bytes": coverage.filtered_bytes,
         "conflicts": coverage.conflicts,

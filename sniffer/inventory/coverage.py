@@ -105,19 +105,6 @@ class Coverage(Struct, kw_only=True):
         other.merge(self)
         return other
 
-    def since(self, before: "Coverage") -> "Coverage":
-        """Return what was seen and lost after an earlier moment of the same counting."""
-        other = self.copy()
-        for name in _COUNTERS:
-            setattr(other, name, getattr(self, name) - getattr(before, name))
-        for name in _BY_REASON:
-            counts, old = getattr(self, name), getattr(before, name)
-            more = {reason: count - old.get(reason, 0) for reason, count in counts.items()}
-            setattr(other, name, {reason: count for reason, count in more.items() if count})
-        if before.last_ns is not None:
-            other.first_ns = before.last_ns
-        return other
-
     def fitness(self) -> "Fitness":
         """Tell whether "no old client was seen" may be said of this, and why (not)."""
         doubts = self.doubts()

@@ -31,7 +31,7 @@ BUFFER = 4
 WANT = 5
 """Stream offset that must be reached before it makes sense to read again.
 
-Where nothing is read any more: octets that were counted as not seen and may still come."""
+Where nothing is read any more: octets that are missing and may still come."""
 ACKED = 6
 """Stream offset up to which the other side confirmed that it was received."""
 

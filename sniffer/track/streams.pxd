@@ -7,11 +7,12 @@ from parsers.tls cimport record as tls_record
 from sniffer.track.flows cimport Flows
 from sniffer.track.reassembly cimport Reassembly
 
-cdef int ACK, RST, RECORD_HANDSHAKE
+cdef int ACK, FIN, RST, RECORD_HANDSHAKE
 cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
-cdef long long CLIENT_KNOWN, CLIENT_IS_1, SEEN_0, SEEN_1, SYN_SEEN, ONE_SIDED, HOLDS_BACK, HOPS_SHIFT
+cdef long long CLIENT_KNOWN, CLIENT_IS_1, SEEN_0, SEEN_1, SYN_SEEN, ONE_SIDED, SETTLED, ENDING, HOLDS_BACK, HOPS_SHIFT
 cdef int FRESH, START, LOST, OTHER, NO_ROOM
 cdef long long WINDOW, HELD_BACK, RESET_WINDOW, HALF_RING, RING, LARGEST
+cdef int FOLLOWED_BITS, FOLLOWED_ENOUGH
 cdef unsigned long long SYN_ENTRIES, SYN_CLIENT, SYN_SERVER, SYN_CLIENT_IS_1
 
 @cython.final
@@ -33,13 +34,16 @@ cdef class Streams:
     cdef int64_t reach(self, Py_ssize_t half) except? -1
 
     cdef bint may_hold_back(self, Py_ssize_t slot, int direction) except -1 nogil
-    @cython.locals(direction=int)
+    @cython.locals(direction=int, length=int64_t)
     cdef int note_passed_over(self, Py_ssize_t slot, Frame frame) except -1 nogil
     @cython.locals(words="long long[:]", half=Py_ssize_t, offset=int64_t, ahead=int64_t,
                    furthest=int64_t, late=int64_t)
-    cdef int pass_over(self, Py_ssize_t slot, int direction, unsigned int sequence,
-                       long long length) except -1 nogil
-    cdef int _note_missing(self, Py_ssize_t slot, int direction, long long octets) except -1 nogil
+    cdef int _pass_over(self, Py_ssize_t slot, int direction, unsigned int sequence,
+                        long long length) except -1 nogil
+    @cython.locals(half=Py_ssize_t, missing=int64_t)
+    cdef int _note_missing(self, Py_ssize_t slot, int direction) except -1 nogil
+    @cython.locals(direction=int)
+    cdef int note_end(self, Py_ssize_t slot) except -1 nogil
     @cython.locals(half=Py_ssize_t, ahead=int64_t)
     cdef int raise_top(self, Py_ssize_t slot, int direction, long long offset) except -1 nogil
 
@@ -55,7 +59,7 @@ cdef class Streams:
     @cython.locals(base=Py_ssize_t, state=int64_t)
     cdef int know_client(self, Py_ssize_t slot, int direction) except -1
     @cython.locals(slot=Py_ssize_t)
-    cdef int count_one_sided(self) except -1 nogil
+    cdef int finish(self) except -1 nogil
     @cython.locals(at=Py_ssize_t, seen=int64_t)
     cdef int note_one_sided(self, Py_ssize_t slot) except -1 nogil
 

@@ -16,6 +16,8 @@ from sniffer.track.layout import (
     BUFFER,
     CLIENT_IS_1,
     CLIENT_KNOWN,
+    ENDING,
+    FIN,
     FRESH,
     HALF_0,
     HALF_RING,
@@ -36,6 +38,7 @@ from sniffer.track.layout import (
     RST,
     SEEN_0,
     SEEN_1,
+    SETTLED,
     SLOT_WORDS,
     START,
     STATE,
@@ -55,6 +58,11 @@ SYN_CLIENT = 1
 SYN_SERVER = 2
 """Whose SYN was seen; a SYN-ACK tells the client's sequence number too."""
 SYN_CLIENT_IS_1 = 4
+
+FOLLOWED_BITS = 2
+"""Where nothing is read, WANT holds how many octets are missing, and in its lowest bits ..."""
+FOLLOWED_ENOUGH = 3
+"""... how many segments followed them."""
 
 
 class Streams:
@@ -152,16 +160,19 @@ class Streams:
         if not self.words[slot * SLOT_WORDS + STATE] & CLIENT_KNOWN or frame.flags & RST:
             return 0
         direction = self.flows.direction
-        self.pass_over(slot, direction, frame.sequence, frame.end - frame.at + frame.missing)
+        length = frame.end - frame.at + frame.missing
+        self._pass_over(slot, direction, frame.sequence, length)
         if frame.flags & ACK:
-            self.pass_over(slot, 1 - direction, frame.acknowledgement, 0)
+            self._pass_over(slot, 1 - direction, frame.acknowledgement, 0)
+        if frame.flags & FIN:
+            self._note_missing(slot, direction)
         return 0
 
-    def pass_over(self, slot: int, direction: int, sequence: int, length: int) -> int:
-        """Count what was sent before a sequence number and not seen.
+    def _pass_over(self, slot: int, direction: int, sequence: int, length: int) -> int:
+        """Count what was sent before a sequence number, from which ``length`` octets are at hand.
 
-        ``length`` octets from there on are at hand: if they were counted before, they are
-        late, and not missing.
+        They may come late: they are missing when as many segments followed as make a TCP
+        repeat itself (RFC 5681 section 3.2).
         """
         words = self.words
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
@@ -173,20 +184,37 @@ class Streams:
         furthest = HELD_BACK if self.is_server(slot, direction) else WINDOW
         # One number more is a FIN's, which is no octet.
         if 1 < ahead < furthest:
-            self._note_missing(slot, direction, ahead)
-            words[half + WANT] += ahead
             words[half + TOP] = offset
-        elif -WINDOW < ahead < 0 and words[half + WANT]:
-            late = min(length, -ahead, words[half + WANT])
-            self._note_missing(slot, direction, -late)
-            words[half + WANT] -= late
+            words[half + WANT] += ahead << FOLLOWED_BITS
+        if words[half + WANT] and length:
+            if ahead < 0:
+                late = min(length, -ahead, words[half + WANT] >> FOLLOWED_BITS)
+                words[half + WANT] -= late << FOLLOWED_BITS
+                if words[half + WANT] <= FOLLOWED_ENOUGH:
+                    words[half + WANT] = 0
+            else:
+                words[half + WANT] += 1
+                if words[half + WANT] & FOLLOWED_ENOUGH == FOLLOWED_ENOUGH:
+                    self._note_missing(slot, direction)
         return 0
 
-    def _note_missing(self, slot: int, direction: int, octets: int) -> int:
+    def _note_missing(self, slot: int, direction: int) -> int:
+        """Count what has not come and will not any more, by the reason for it."""
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        missing = self.words[half + WANT] >> FOLLOWED_BITS
+        self.words[half + WANT] = 0
         if self.may_hold_back(slot, direction):
-            self.filtered_bytes += octets
+            self.filtered_bytes += missing
         else:
-            self.unseen_bytes += octets
+            self.unseen_bytes += missing
+        return 0
+
+    def note_end(self, slot: int) -> int:
+        """Count what is still missing of a flow that is done with, and whether it has two sides."""
+        if self.words[slot * SLOT_WORDS + STATE] & (SETTLED | ENDING):
+            for direction in range(2):
+                self._note_missing(slot, direction)
+        self.note_one_sided(slot)
         return 0
 
     def raise_top(self, slot: int, direction: int, offset: int) -> int:
@@ -280,11 +308,11 @@ class Streams:
         self.words[base + STATE] = state | CLIENT_KNOWN | (CLIENT_IS_1 if direction else 0)
         return 0
 
-    def count_one_sided(self) -> int:
-        """Count the flows at hand that showed one direction only."""
+    def finish(self) -> int:
+        """Count what the flows at hand lack: there is no more input."""
         for slot in range(self.flows.slots):
             if self.flows.tags[slot]:
-                self.note_one_sided(slot)
+                self.note_end(slot)
         return 0
 
     def note_one_sided(self, slot: int) -> int:

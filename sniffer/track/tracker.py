@@ -221,7 +221,7 @@ class Tracker:
         while owner >= 0:
             self.streams.drop_buffer(owner >> 1, owner & 1)
             owner = self.reassembly.any_owner()
-        self.streams.count_one_sided()
+        self.streams.finish()
 
     def counters(self) -> Counters:
         """Return what was seen and lost so far."""
@@ -1011,7 +1011,7 @@ class Tracker:
         if attempt is not None:
             self._conclude(attempt, reason, time_is_over=False)
         self._let_go(slot)
-        self.streams.note_one_sided(slot)
+        self.streams.note_end(slot)
         self.open_flows -= 1
         self.flows.release(slot)
 

@@ -20,6 +20,7 @@ from typing import Any
 import craft
 import pytest
 from jsonschema import Draft202012Validator
+from packing import File, archive, zst
 from program import OFFICE, PROGRAM, ROOT, SECONDS, environment, hellowatch, running
 
 from sniffer.cli.options import FORMATS
@@ -245,6 +246,59 @@ def test_directory_with_more_than_captures_is_four(tmp_path: Path) -> None:
     assert [i["status"] for i in json.loads(run.stdout)["inputs"]] == ["failed", "ok"]
 
 
+def test_archive_is_an_input_for_each_capture_in_it(
+    office: dict[str, bytes], tmp_path: Path
+) -> None:
+    talk = craft.Conversation(client="10.0.0.51").open().client(craft.client_hello()).frames()
+    small = craft.pcap(talk)
+    files = [File("README.txt", b"both floors, Monday and Tuesday"), File("mon/office", WHOLE)]
+    place = len(small) - 16 - len(talk[-1][1])
+    files += [File("tue.pcap.zst", zst(small)), File("cut", small[:-1])]
+    (tmp_path / "week.zip").write_bytes(archive(*files))
+    run = hellowatch("analyze", "-o", "all.json", "--format=ndjson", "week.zip", cwd=tmp_path)
+    assert run.returncode == 4
+    told = json.loads((tmp_path / "all.json").read_bytes())
+    assert [(i["path"], i["format"], i["status"], i["problem"]) for i in told["inputs"]] == [
+        ("week.zip:README.txt", None, "failed", "is neither a pcap nor a pcapng file"),
+        ("week.zip:mon/office", "zip:pcapng", "ok", None),
+        ("week.zip:tue.pcap.zst", "zip:zst:pcap", "ok", None),
+        (
+            "week.zip:cut",
+            "zip:pcap",
+            "partial",
+            f"the file is cut short: a record does not end at offset {place}",
+        ),
+    ]
+    found = events(run.stdout)
+    assert told["totals"]["hellos"] == len(found) == 64
+    assert [event["hellowatch"] for event in found[:63]] == [
+        event["hellowatch"] for event in events(office["ndjson"])
+    ]
+    assert found[-1]["log"]["file"]["path"] == "week.zip:tue.pcap.zst"
+    run = hellowatch("run", "--replay", "week.zip", "--duration", "0", cwd=tmp_path)
+    assert run.returncode == 3
+    assert b"week.zip:README.txt: is neither a pcap nor a pcapng file" in run.stderr
+
+
+def test_losses_of_the_capturer_are_told_and_make_it_unfit(tmp_path: Path) -> None:
+    talk = craft.Conversation().open().client(craft.client_hello()).server(craft.alert())
+    lossy = craft.Section().interface().packets(talk.frames())
+    (tmp_path / "lossy.pcapng").write_bytes(bytes(lossy.statistics(craft.START_NS, 900, 80)))
+    (tmp_path / "lossy.snoop").write_bytes(craft.snoop(talk.frames(), drops=2))
+    arguments = ["--format", "json", "lossy.pcapng", "lossy.snoop"]
+    told = json.loads(hellowatch("analyze", *arguments, cwd=tmp_path).stdout)
+    frames = len(talk.frames())
+    assert told["coverage"]["dropped_frames"] == 80 + 2 * frames
+    assert told["coverage"]["fit"] is False
+    assert "of the frames were dropped" in told["coverage"]["why"]
+    with running("--replay", "lossy.pcapng", cwd=tmp_path) as run:
+        run.wait_until_replayed()
+        _, page = run.get("/metrics")
+    name = 'hellowatch_frames_{}_total{{interface="lossy.pcapng"}}'
+    assert f"{name.format('dropped')} 80.0" in page
+    assert f"{name.format('received')} {80.0 + frames}" in page
+
+
 def test_path_that_is_no_text_is_told_harmlessly(tmp_path: Path) -> None:
     name = b"caf\xe9\x1b[31m.pcapng"
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(WHOLE)
@@ -421,7 +475,16 @@ def test_warnings_go_to_stderr_as_asked(tmp_path: Path) -> None:
     arguments = ["-vv", "--log-format", "json", "--store", "sqlite:///x.db", "cut.pcapng", "none"]
     as_json = hellowatch("analyze", *arguments, cwd=tmp_path)
     lines = [json.loads(line) for line in as_json.stderr.splitlines()]
-    assert [line["log.level"] for line in lines] == ["info", "warning", "error"]
+    assert [line["log.level"] for line in lines] == ["warning", "info", "warning", "error"]
+
+
+def test_store_is_checked_and_says_once_that_it_keeps_nothing(tmp_path: Path) -> None:
+    for url in ("sqlite:///x.db", "postgresql+psycopg://user@host/name"):
+        run = hellowatch("analyze", "--store", url, OFFICE, OFFICE, cwd=tmp_path)
+        assert run.returncode == 0
+        assert run.stderr.count(b"keeps nothing yet") == 1
+        assert run.stderr.count(b"\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def on_terminal(

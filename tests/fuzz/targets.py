@@ -7,6 +7,7 @@ any other exception. No target may depend on time, chance or an earlier call.
 import os
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 
 import craft
@@ -18,12 +19,13 @@ from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
 from parsers.decode import decode
 from parsers.frame import Frame as Decoded
-from sniffer.capture.files import CaptureFile
-from sniffer.errors import InputError
+from sniffer.capture.files import CaptureFile, captures
 from sniffer.event import Handshake
 
 LONGEST = 4096
 """Octets that a target is given at most."""
+
+LONGEST_FRAME = 262_144 + 65_536
 
 CLIENT, SERVER = "10.0.0.50", "52.96.0.10"
 ENDS = {craft.address(CLIENT), craft.address(SERVER)}
@@ -64,24 +66,25 @@ def segments(data: bytes) -> None:
 
 
 def file(data: bytes) -> None:
-    """Read a capture file: frames that lie inside it, then its end or a problem told."""
+    """Read an input: frames that lie inside it, then the end of each capture or what is wrong."""
     descriptor = os.memfd_create("capture")
     try:
         os.write(descriptor, data)
-        try:
-            source = CaptureFile(f"/proc/self/fd/{descriptor}")
-        except InputError:
-            return
-        batch = Batch()
-        try:
-            while source.read(batch):
-                for octets, length, _, _ in told(batch):
-                    assert length >= 0
-                    assert len(octets) <= 1 << 18
-        finally:
-            source.close()
+        with closing(captures(f"/proc/self/fd/{descriptor}")) as sources:
+            for source in sources:
+                if isinstance(source, CaptureFile):
+                    _read(source)
     finally:
         os.close(descriptor)
+
+
+def _read(source: CaptureFile) -> None:
+    batch = Batch()
+    while source.read(batch):
+        for octets, length, _, _ in told(batch):
+            assert length >= 0
+            assert len(octets) <= LONGEST_FRAME
+    assert source.frames_dropped >= 0
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

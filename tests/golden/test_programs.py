@@ -1,6 +1,5 @@
 """Every capture in pcaps/: what HelloWatch must say of it, as tshark and the scripts tell."""
 
-import gzip
 import os
 import re
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from goldens import EXPECTED, PCAPS, analyzed, capture_of, differences, name_of, read_events
+from packing import PACKED
 from program import ROOT
 
 LARGEST_BYTES = 60_000
@@ -24,24 +24,31 @@ of_programs = [expected for expected in EXPECTED if name_of(expected) != "office
 
 @each_capture
 def test_the_file_gives_the_expected_events(expected: Path, tmp_path: Path) -> None:
-    found = analyzed(capture_of(expected), tmp_path)
+    found = analyzed([capture_of(expected)], tmp_path)
     wrong = differences(read_events(expected.read_text()), found)
     assert not wrong, "\n".join(wrong)
 
 
 @each_capture
-def test_pipe_and_gzip_give_the_same(expected: Path, tmp_path: Path) -> None:
+def test_pipe_and_every_packing_give_the_same(expected: Path, tmp_path: Path) -> None:
     events = read_events(expected.read_text())
     octets = capture_of(expected).read_bytes()
-    packed = tmp_path / "capture.gz"
-    packed.write_bytes(gzip.compress(octets, mtime=0))
-    for found in (
-        analyzed("-", tmp_path, octets),
-        analyzed(packed, tmp_path),
-        analyzed("-", tmp_path, packed.read_bytes()),
-    ):
-        wrong = differences(events, found)
-        assert not wrong, "\n".join(wrong)
+    for word, pack in PACKED.items():
+        (tmp_path / word).write_bytes(pack(octets))
+    found = analyzed(["-", *PACKED], tmp_path, octets)
+    paths = ["-", *(f"{word}:capture.pcap" if word == "zip" else word for word in PACKED)]
+    for path in paths:
+        wrong = differences(events, [one for one in found if one["log"]["file"]["path"] == path])
+        assert not wrong, f"{path}: " + "\n".join(wrong)
+    assert len(found) == len(paths) * len(events)
+
+
+@pytest.mark.parametrize("word", PACKED)
+def test_a_pipe_of_every_packing_gives_the_same(word: str, tmp_path: Path) -> None:
+    (expected,) = (one for one in EXPECTED if name_of(one) == "office")
+    found = analyzed(["-"], tmp_path, PACKED[word](capture_of(expected).read_bytes()))
+    wrong = differences(read_events(expected.read_text()), found)
+    assert not wrong, "\n".join(wrong)
 
 
 @each_capture

@@ -272,6 +272,56 @@ def test_interface_that_goes_down_is_waited_for(ns, tmp_path):
         assert 0 < watching.metric("hellowatch_coverage_seconds_total") < 60
 
 
+def test_interface_made_anew_is_captured_within_two_seconds_by_a_worker_without_privileges(
+    ns, tmp_path
+):
+    up = "hellowatch_capture_up"
+    with daemon(ns, "-i", "mirror", cwd=tmp_path) as watching:
+        worker = watching.child("hw-mirror")
+        ns.ip("link del mirror")
+        eventually(lambda: watching.metric(up, interface="mirror") == 0)
+        ns.veth("far", "mirror")
+        back = time.monotonic()
+        with ns.sender("far") as far:
+            caller = Caller(far)
+            eventually(lambda: caller.call() or watching.events)
+        assert time.monotonic() - back < 2
+        eventually(lambda: watching.metric(up, interface="mirror") == 1)
+        assert watching.child("hw-mirror") == worker
+        assert ns.promiscuity("mirror") == 1
+        assert b"another one takes over" not in watching.told
+
+
+def test_flood_of_small_frames_is_counted_and_the_page_answers_meanwhile(ns, tmp_path):
+    sent, took = 0, []
+    with ns.sender("far") as far, daemon(ns, "-i", "mirror", "-B", "1", cwd=tmp_path) as watching:
+        frame = craft.Conversation().open().frames()[0][1].ljust(60, b"\0")
+        over = threading.Event()
+
+        def flood() -> None:
+            nonlocal sent
+            while not over.is_set():
+                far.send(frame)
+                sent += 1
+
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        try:
+            for _ in range(10):
+                before = time.monotonic()
+                watching.get("/metrics")
+                took.append(time.monotonic() - before)
+                time.sleep(0.1)
+        finally:
+            over.set()
+            flooding.join()
+        received = "hellowatch_frames_received_total"
+        eventually(lambda: watching.metric(received) == sent)
+        assert watching.end() == 0
+    assert sent > 10_000
+    assert sorted(took)[len(took) // 2] < 1
+
+
 def test_two_interfaces_have_a_worker_each_and_one_judge(ns, tmp_path):
     ns.veth("away", "second")
     with ExitStack() as stack:

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from craft import Conversation, Frame
 from daemon import Daemon, is_stopped
 from namespaces import Namespace, eventually, namespace, numbered
+from office import office
 from program import PROGRAM, SECONDS, environment, hellowatch
 
 Told = dict[str, Any]
@@ -168,6 +171,49 @@ def test_port_that_sees_only_its_own_and_broadcasts_is_no_mirror(ns, tmp_path):
     told = told_of(ns, tmp_path, [own + wire[6:] for wire in call] + [arp] * 5)
     figures = found(told, "not-mirrored")
     assert figures == {"frames": len(call) + 5, "groups": 5, "own": len(call), "foreign": 0}
+
+
+CLIENTS = [f"10.9.0.{number}" for number in range(10, 16)]
+SERVER = "10.9.0.1"
+
+
+def refuse(listening: socket.socket) -> None:
+    for _ in CLIENTS:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(craft.alert())
+
+
+@pytest.mark.parametrize(
+    ("ways", "times", "expected"),
+    [
+        pytest.param(("ingress", "egress"), 1, set(), id="as it should be"),
+        pytest.param(("ingress",), 1, {"one-way"}, id="one way"),
+        pytest.param(("egress",), 1, {"no-client-side"}, id="the other way"),
+        pytest.param(("ingress", "egress"), 2, {"copies"}, id="every frame twice"),
+    ],
+)
+def test_mirror_of_real_conversations(tmp_path, ways, times, expected):
+    with office(CLIENTS, [SERVER], ways, times) as (desks, rack, sensor):
+        with rack.inside():
+            listening = socket.create_server((SERVER, 993))
+        with listening, doctor(sensor, tmp_path) as looking:
+            serving = threading.Thread(target=refuse, args=(listening,))
+            serving.start()
+            for client in CLIENTS:
+                with desks.inside():
+                    calling = socket.create_connection((SERVER, 993), 5, (client, 0))
+                with calling:
+                    calling.sendall(HELLO)
+                    assert calling.recv(100) == craft.alert()
+            serving.join(SECONDS)
+            assert looking.end(signal.SIGTERM) == 0
+            told = json.loads(looking.out)
+    # Cables made of software leave checksums to a card that is not there.
+    assert set(codes(told)) - {"checksums"} == expected | {"too-short"}
+    assert told["fit"] is (expected != {"no-client-side"})
+    assert told["coverage"]["hellos"] == (0 if ways == ("egress",) else len(CLIENTS))
 
 
 def test_silent_port_cannot_tell(ns, tmp_path):

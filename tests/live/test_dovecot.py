@@ -4,6 +4,8 @@ One Dovecot takes TLS 1.0 and newer, the other TLS 1.2 and newer.
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,9 +43,22 @@ OPENSSL, PYTHON, TLSLITE = "10.9.0.11", "10.9.0.12", "10.9.0.13"
 CLIENTS = (OPENSSL, PYTHON, TLSLITE)
 FILTER = build(DEFAULT_PORTS).program
 REFUSED = "refused"
+PROGRAMS = (
+    "/usr/sbin/dovecot",
+    "/usr/lib/dovecot/imap-login",
+    "/usr/lib/dovecot/pop3-login",
+    "openssl",
+    "prometheus",
+    "tcpdump",
+)
 REFUSALS = ("alert", "closed")
 MAIL = b"-" * 8_000_000
 BYE = {993: "a1 LOGOUT\r\n", 995: "QUIT\r\n"}
+
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, PROGRAMS)) and not os.environ.get("CI"),
+    reason="Dovecot, OpenSSL or Prometheus is not installed",
+)
 
 Visit = tuple[str, str, int, str]
 """Client, server, port and the most it offers."""

@@ -20,7 +20,6 @@ ANOTHER = {
     "watch.ports": ('"993,10143/imap"', "993,10143/imap", "993,10143/imap"),
     "judge.profile": ('"gmail"', "gmail", "gmail"),
     "judge.profiles": ('["/p/mine.toml"]', "/p/mine.toml", ("/p/mine.toml",)),
-    "store.url": ('"sqlite:///p.db"', "sqlite:///p.db", "sqlite:///p.db"),
     "web.listen_address": ('"[::1]:9"', "[::1]:9", "[::1]:9"),
     "web.config_file": ('"/p/web.yml"', "/p/web.yml", "/p/web.yml"),
     "log.level": ('"debug"', "debug", "debug"),

@@ -39,6 +39,8 @@ HOUR = 3600.0
 class Frames:
     """A source of frames at hand, and what would have been said of the input."""
 
+    frames_dropped = 0
+
     def __init__(self, frames: list[Frame], snaplen: int, link: int) -> None:
         self._batch = batch_of(frames, link=link, snaplen=snaplen)
         self._is_read = not frames
@@ -177,7 +179,12 @@ PROBLEM, WARNING, NOTE = Severity
 
 CASES = [
     Case(Code.NOTHING_SEEN, PROBLEM, lambda: evidence_of([]), "No frame was seen."),
-    Case(Code.LINK_TYPE, PROBLEM, lambda: evidence_of(calls(), link=105), "link type"),
+    Case(
+        Code.LINK_TYPE,
+        PROBLEM,
+        lambda: evidence_of(calls(), link=105),
+        "is not read (LINKTYPE 105, 802.11).",
+    ),
     Case(Code.NO_MAIL, PROBLEM, lambda: evidence_of(calls(server_port=443)), "No conversation"),
     Case(
         Code.NO_CLIENT_SIDE,

@@ -4,9 +4,11 @@ import gzip
 import json
 import os
 import random
+import shlex
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import craft
 import pytest
-from captures import FRAMES, Told, expected, told
+from captures import FRAMES, Told, expected, read
 from craft import Conversation, Section
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,21 +39,6 @@ MANY = [
     for number in range(9_000)
 ]
 """Some 2.7 MB, more than the buffer, and more frames than a batch holds."""
-
-
-def read(path: Path | str, capacity: int = 64) -> tuple[list[Told], InputError | None]:
-    """Return the frames of a capture, and what was found wrong with it."""
-    source = CaptureFile(str(path))
-    try:
-        batch, frames = Batch(capacity), []
-        while source.read(batch):
-            assert batch.count
-            frames += told(batch)
-        assert batch.count == 0
-        assert not source.read(batch), "the end stays the end"
-        return frames, source.problem
-    finally:
-        source.close()
 
 
 def of(octets: bytes, folder: Path, capacity: int = 64) -> tuple[list[Told], InputError | None]:
@@ -77,6 +64,8 @@ def refused(octets: bytes, folder: Path) -> InputError:
         (PCAP, "pcap"),
         (craft.pcap(FRAMES, byte_order=">", nanoseconds=True), "pcap"),
         (PCAPNG, "pcapng"),
+        (craft.pcap(FRAMES, more=bytes(8)), "pcap"),
+        (craft.snoop(FRAMES), "snoop"),
         (gzip.compress(PCAP, mtime=0), "gz:pcap"),
         (gzip.compress(PCAPNG, mtime=0), "gz:pcapng"),
     ],
@@ -190,11 +179,6 @@ def test_gzip_damaged_anywhere_is_told_and_never_raises(tmp_path: Path) -> None:
         assert frames == ALL or problem is not None
 
 
-def test_a_capture_packed_twice_is_refused_by_name(tmp_path: Path) -> None:
-    error = refused(gzip.compress(gzip.compress(PCAP, mtime=0), mtime=0), tmp_path)
-    assert "neither a pcap nor a pcapng" in error.why
-
-
 def test_twenty_thousand_empty_members_take_no_time(tmp_path: Path) -> None:
     empty = gzip.compress(b"", mtime=0)
     started = time.process_time()
@@ -252,6 +236,7 @@ class Trickle:
 
     def __init__(self, octets: bytes, sizes: list[int]) -> None:
         self.octets, self.sizes, self.at = octets, list(sizes), 0
+        self.size = len(octets)
         self.consumed = 0
 
     def read_into(self, buffer: memoryview) -> int:
@@ -453,11 +438,10 @@ def test_changed_octets_never_raise_anything_else(
         (b"\xd4\xc3\xb2\xa1", "is cut short within its header"),
         (b"\x0a\x0d\x0d\x0a", "is cut short within its header"),
         (b"no capture at all, but a text", "is neither a pcap nor a pcapng file"),
-        (b"\x28\xb5\x2f\xfd" + bytes(40), "is packed with zstd"),
-        (b"\xfd7zXZ\0" + bytes(40), "is packed with xz"),
-        (b"BZh91AY" + bytes(40), "is packed with bzip2"),
-        (b"PK\x03\x04" + bytes(40), "is a zip archive"),
-        (b"GMBU" + bytes(40), "is a Network Monitor 2 capture"),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 40, "the zstd data are damaged"),
+        (b"\xfd7zXZ\0" + b"\xff" * 40, "the xz data are damaged"),
+        (b"BZh91AY" + b"\xff" * 40, "the bzip2 data are damaged"),
+        (b"PK\x03\x04" + b"\xff" * 40, "the zip archive is cut short"),
         (gzip.compress(b"", mtime=0), "is empty"),
         (
             gzip.compress(b"a text, packed, of some length", mtime=0),
@@ -472,6 +456,83 @@ def test_what_is_no_capture_is_refused_in_one_line(octets: bytes, why: str, tmp_
     assert error.exit_code == 3
     assert why in str(error)
     assert "\n" not in str(error)
+
+
+TRACE = (
+    (0x10000).to_bytes(4, "little") + bytes(68) + bytes.fromhex("020002c0 14010000") + bytes(400)
+)
+"""An event trace of Windows as its headers draw it: no program here writes one."""
+
+CONVERT = "convert it first: editcap -F pcap {} - | hellowatch analyze -"
+FOREIGN = [
+    (b"RTSS" + bytes(40), "is a Network Monitor 1 capture; " + CONVERT),
+    (b"GMBU" + bytes(40), "is a Network Monitor 2 capture; " + CONVERT),
+    (b"TRSNIFF data    " + bytes(40), "is a Sniffer capture; " + CONVERT),
+    (b"XCP\0" + bytes(40), "is a NetXray capture; " + CONVERT),
+    (b"iptrace 2.0" + bytes(40), "is an AIX iptrace capture; " + CONVERT),
+    (craft.snoop(FRAMES, version=3), "is a snoop capture, not of version 2; " + CONVERT),
+    (
+        TRACE,
+        "is a Windows event trace (.etl); convert it first, on Windows: pktmon etl2pcap {} --out "
+        "{}.pcapng (of pktmon), or etl2pcapng {} {}.pcapng (of netsh trace)",
+    ),
+    (
+        b"\x04\x22\x4d\x18" + bytes(40),
+        "is packed with lz4; unpack it first: lz4 -dc {} | hellowatch analyze -",
+    ),
+    (b"7z\xbc\xaf\x27\x1c" + bytes(40), "is a 7z archive; unpack it first: 7z x {}"),
+    (b"Rar!\x1a\x07\x01\0" + bytes(40), "is a RAR archive; unpack it first: unrar x {}"),
+]
+
+
+@pytest.mark.parametrize(("wire", "why"), FOREIGN, ids=[why[:28] for _, why in FOREIGN])
+def test_other_formats_are_refused_with_the_command_that_helps(
+    wire: bytes, why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "it's here"
+    path.write_bytes(wire)
+    with pytest.raises(InputError) as error:
+        read(path)
+    assert error.value.why == why.replace("{}", shlex.quote(str(path)))
+    # Packed, it has no name that a command could take.
+    assert refused(gzip.compress(wire, mtime=0), tmp_path).why == why.replace("{}", "FILE")
+    for size in range(len(wire)):
+        refused(wire[:size], tmp_path)
+
+
+def test_what_editcap_writes_is_refused_by_name_or_read(tmp_path: Path) -> None:
+    """Real files of other formats; the commands that are told work."""
+    (tmp_path / "x.pcap").write_bytes(PCAP)
+    for form, why in (("netmon1", "Network Monitor 1"), ("netmon2", "Network Monitor 2")):
+        made = tmp_path / form
+        subprocess.run(["editcap", "-F", form, "x.pcap", made], cwd=tmp_path, check=True)
+        with pytest.raises(InputError, match=why) as error:
+            read(made)
+        command = error.value.why.partition("convert it first: ")[2].partition(" | ")[0]
+        octets = subprocess.run(shlex.split(command), capture_output=True, check=True).stdout
+        assert [frame[0] for frame in of(octets, tmp_path)[0]] == [frame[0] for frame in ALL]
+    for form in ("snoop", "modpcap", "nsecpcap", "pcapng"):
+        made = tmp_path / form
+        subprocess.run(["editcap", "-F", form, "x.pcap", made], cwd=tmp_path, check=True)
+        frames, problem = read(made)
+        assert problem is None
+        assert [frame[:3] for frame in frames] == [frame[:3] for frame in ALL]
+
+
+def test_a_tar_archive_is_refused_by_name(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        (tmp_path / "a.pcap").write_bytes(PCAP)
+        archive.add(tmp_path / "a.pcap", "a.pcap")
+    octets = (tmp_path / "x.tar").read_bytes()
+    assert "is a tar archive; unpack it first: tar -xf" in refused(octets, tmp_path).why
+    assert "tar -xf FILE" in refused(gzip.compress(octets, mtime=0), tmp_path).why
+
+
+def test_a_trace_that_cannot_be_told_by_its_octets_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "Monday.ETL"
+    path.write_bytes(b"anything at all, of some length")
+    with pytest.raises(InputError, match=r"pktmon etl2pcap \S+Monday.ETL --out"):
+        read(path)
 
 
 def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path) -> None:

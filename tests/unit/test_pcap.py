@@ -55,6 +55,18 @@ ROWS = [
         "libpcap sf-pcap.c: records of 24 octets",
     ),
     Row(
+        "little-netsniff-ng",
+        octets("12cbe2a1") + REST_LITTLE + octets("01000000"),
+        (False, 1, 24, 1, 262144),
+        "netsniff-ng pcap_io.h: records of 24 octets, nanoseconds",
+    ),
+    Row(
+        "big-netsniff-ng",
+        octets("a1e2cb12") + REST_BIG + octets("00000001"),
+        (True, 1, 24, 1, 262144),
+        "netsniff-ng pcap_io.h: records of 24 octets, nanoseconds",
+    ),
+    Row(
         "fcs-length-above-the-link-type",
         octets("d4c3b2a1") + REST_LITTLE + octets("01000014"),
         (False, 1000, 16, 1, 262144),
@@ -107,12 +119,12 @@ def test_records_are_frames(byte_order: ByteOrder, nanoseconds: bool, link_type:
         assert (found, at) == (wanted, len(wire))
 
 
-def test_the_longer_records_of_the_modified_format() -> None:
-    wire = octets("34cdb2a1") + REST_LITTLE + octets("01000000")
-    for time_ns, frame in FRAMES:
-        wire += struct.pack("<IIII", time_ns // 10**9, time_ns % 10**9 // 1000, *[len(frame)] * 2)
-        wire += bytes(8) + frame
-    assert walked(opened(wire), memoryview(wire), 24, len(wire))[0] == expected(FRAMES)
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("nanoseconds", [False, True])
+def test_the_longer_records_of_modified_formats(byte_order: ByteOrder, nanoseconds: bool) -> None:
+    wire = craft.pcap(FRAMES, byte_order=byte_order, nanoseconds=nanoseconds, more=b"\xff" * 8)
+    wanted = expected(FRAMES, unit_ns=1 if nanoseconds else 1000)
+    assert walked(opened(wire), memoryview(wire), 24, len(wire))[0] == wanted
 
 
 def test_a_file_cut_at_any_octet_gives_the_frames_before_the_cut() -> None:

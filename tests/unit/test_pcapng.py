@@ -211,6 +211,61 @@ def test_ten_thousand_empty_options_end() -> None:
     assert len(whole(bytes(Section().block(1, body).block(6, packet)))) == 1
 
 
+# ------------------------------------------------------------------- what the capturer lost
+
+
+def lost(*sections: Section) -> int:
+    """Return how many frames the capturer says it lost."""
+    walker = Pcapng()
+    wire = b"".join(map(bytes, sections))
+    _, at = walked(walker, memoryview(wire), 0, len(wire), 3)
+    assert (walker.answer, at) == (NEED_MORE, len(wire))
+    return walker.dropped
+
+
+def dropcount(order: ByteOrder, count: int) -> list[tuple[int, bytes]]:
+    return [(2, bytes(4)), (4, struct.pack(order + "Q", count))]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_capturers_own_losses_are_told(order: ByteOrder) -> None:
+    def section() -> Section:
+        return Section(order).interface()
+
+    time_ns, frame = FRAMES[0]
+    assert lost(section().packets(FRAMES)) == 0
+    counted = section().packet(time_ns, frame, options=dropcount(order, 5))
+    assert lost(counted.packet(time_ns, frame[:41], options=dropcount(order, 7))) == 12
+    assert lost(section().obsolete_packet(time_ns, frame)) == 0
+    assert lost(section().obsolete_packet(time_ns, frame, drops=9)) == 9
+    # Statistics tell all that was lost so far, and the later ones replace the earlier.
+    stated = section().statistics(time_ns, 100, 3).statistics(time_ns, 200, 4, system_dropped=6)
+    assert lost(stated) == 10
+    # The same losses, told both ways, count once.
+    assert lost(counted.statistics(time_ns, 100, 12)) == 12
+    assert lost(counted.statistics(time_ns, 100, 20)) == 20
+
+
+def test_losses_add_up_over_interfaces_and_sections() -> None:
+    time_ns, frame = FRAMES[0]
+    first = Section().interface().interface()
+    first.packet(time_ns, frame, options=dropcount("<", 5)).statistics(time_ns, 9, 7, interface=1)
+    second = Section(">").interface().statistics(time_ns, 9, 30)
+    assert lost(first, second) == 42
+    assert lost(first, second, first) == 54
+
+
+def test_losses_beyond_belief_are_none() -> None:
+    time_ns, frame = FRAMES[0]
+    section = Section().interface()
+    for count in ((1 << 64) - 1, 1 << 63, 1 << 48, 2):
+        section.packet(time_ns, frame, options=dropcount("<", count))
+    assert lost(section) == 2
+    section.statistics(time_ns, 1, (1 << 64) - 1, system_dropped=(1 << 63) + 5)
+    section.block(5, struct.pack("<III", 1, 0, 0), [(5, bytes(7) + b"\1")]).block(5, b"short")
+    assert lost(section) == 2
+
+
 # --------------------------------------------------------------------------------- damage
 
 HEAD = bytes(Section().interface().packets(FRAMES[:2]))
@@ -267,6 +322,35 @@ def test_damage_stops_the_walk_where_it_is(wire: bytes, why: str) -> None:
     assert (walker.answer, at) == (NO_MATCH, len(HEAD))
     assert why in walker.problem
     assert found == expected(FRAMES[:2])
+
+
+@pytest.mark.parametrize("kind", [4, 10, 0xBAD, 9, 0x80000001])
+def test_a_large_block_without_frames_is_to_be_passed_over(kind: int) -> None:
+    large = bytes(Section().block(kind, bytes(LONGEST_BLOCK)))[28:]
+    walker = Pcapng()
+    wire = HEAD + large
+    found, at = walked(walker, memoryview(wire), 0, len(HEAD) + 100)
+    assert (walker.answer, walker.large, at) == (NEED_MORE, LONGEST_BLOCK + 12, len(HEAD))
+    assert found == expected(FRAMES[:2])
+    assert walker.ends_with(memoryview(wire), len(wire), len(large))
+    assert not walker.ends_with(memoryview(wire), len(wire) - 4, len(large))
+
+
+@pytest.mark.parametrize(("kind", "length"), [(4, (1 << 26) + 4), (10, 0xFFFFFFFC), (9, 400_001)])
+def test_a_block_beyond_belief_is_damage(kind: int, length: int) -> None:
+    (answer, _), at = read(HEAD + block(kind, length, bytes(100)))
+    assert (answer, at) == (NO_MATCH, len(HEAD))
+
+
+def test_a_packet_that_contradicts_itself_ends_where_it_says_twice() -> None:
+    wrong = block(6, 36, struct.pack("<IIIII", 0, 0, 5, 5, 5) + b"abcd")
+    walker = Pcapng()
+    wire = HEAD + wrong + TAIL
+    walked(walker, memoryview(wire), 0, len(wire))
+    assert (walker.answer, walker.after) == (NO_MATCH, len(HEAD) + 36)
+    wire = HEAD + block(6, 36, EPB, 40) + TAIL
+    walked(walker, memoryview(wire), 0, len(wire))
+    assert (walker.answer, walker.after) == (NO_MATCH, 0)
 
 
 def test_a_packet_before_any_interface_contradicts_itself() -> None:

@@ -1,1 +1,0 @@
-"""What makes the tables, and changes them from one release to the next."""
