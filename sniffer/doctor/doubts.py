@@ -84,7 +84,7 @@ def _lesser(doubt: Doubt, evidence: Evidence) -> str | None:
         return f"{counted(coverage.frames_dropped, 'frame')} found no room and were dropped"
     if doubt is Doubt.CUT_HELLOS and coverage.incomplete:
         cut = sum(coverage.incomplete.values())
-        return f"{cut} of {counted(coverage.hellos, 'hello')} were not seen to their end"
+        return f"{cut} of {coverage.hellos} hellos were not seen to their end"
     return None
 
 

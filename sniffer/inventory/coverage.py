@@ -152,7 +152,7 @@ class Coverage(Struct, kw_only=True):
             clause = f"{share} of the frames are of unknown types ({which})"
             doubts[Doubt.UNKNOWN_ETHERTYPES] = clause
         if cut > HELLO_SHARE * self.hellos:
-            doubts[Doubt.CUT_HELLOS] = f"{cut} of {_count(self.hellos, 'hello')} were cut"
+            doubts[Doubt.CUT_HELLOS] = f"{cut} of {self.hellos} hellos were cut"
         if self.unseen_bytes > SHARE * (self.bytes + self.unseen_bytes):
             share = _share(self.unseen_bytes, self.bytes + self.unseen_bytes)
             doubts[Doubt.UNSEEN] = f"{share} of the octets were sent but never seen"

@@ -30,8 +30,8 @@ def test_text_is_for_people(capture: Path, tmp_path: Path) -> None:
     ran = hellowatch("doctor", capture, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, b"")
     text = ran.stdout.decode()
-    assert text.startswith("1 of 1 device seen offers old TLS. There may be more: 1 of 1 hello")
-    assert "\nPROBLEM cut-hellos\n    1 of 1 hello were cut.\n    To do: Capture whole" in text
+    assert text.startswith("1 of 1 device seen offers old TLS. There may be more: 1 of 1 hellos")
+    assert "\nPROBLEM cut-hellos\n    1 of 1 hellos were cut.\n    To do: Capture whole" in text
     assert "\nWARNING snap-length\n" in text
     assert "\nWhat we could see: " in text
     assert "\x1b" not in text
