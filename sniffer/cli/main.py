@@ -26,11 +26,11 @@ COMMANDS = {
     "doctor": "What is wrong with this mirror port or capture?",
     "interfaces": "What can be captured on, and what passes there.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
+    "top": "Live view of devices and handshakes in the terminal.",
 }
 """What is built: each has a module of its name here, with a ``command``."""
 
 LATER = {
-    "top": "Live view of devices and handshakes in the terminal.",
     "devices": "The inventory of devices.",
     "handshakes": "The events that were kept.",
     "watch": "Print the next handshake of one device.",

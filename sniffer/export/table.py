@@ -229,7 +229,7 @@ GAINS = (
 
 GAP = 2
 
-_STYLES = {
+STYLES = {
     Verdict.LEGACY: "red",
     Verdict.INCOMPATIBLE: "red",
     Verdict.AT_RISK: "yellow",
@@ -277,7 +277,7 @@ def _rows(device: Mapping[str, Any], zone: tzinfo) -> Iterator[Row]:
             outcome=_outcomes(stack["outcomes"]),
             hellos=str(stack["hellos"]),
             last_seen=_time(stack["last_seen"], zone),
-            style=_STYLES.get(verdict, "none"),
+            style=STYLES.get(verdict, "none"),
         )
         breaks = ""
 

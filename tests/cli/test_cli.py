@@ -93,7 +93,6 @@ LATER_USES = (
     *(["relay", what, "--x", "y"] for what in ("stunnel", "haproxy", "postfix", "check", "test")),
     ["profiles", "diff", "a", "b"],
     ["assets", "export", "dir"],
-    ["top", "-i", "eth1"],
     ["run", "-i", "any", "-i", "eth1", "--web"],
     ["run", "--replay", str(OFFICE), "--web"],
     ["run", "-s", "65535"],

@@ -1,18 +1,14 @@
 """Completion in a shell, and the man pages: both made of the commands themselves."""
 
-import os
-import pty
 import re
-import select
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from program import PROGRAM, ROOT, SECONDS, environment, hellowatch
+from terminal import terminal
 
 from sniffer.cli.completion import SHELLS
 from sniffer.cli.main import COMMANDS
@@ -76,20 +72,10 @@ def test_bash_completes(shell, line: str, offers: list[str]) -> None:
 def test_bash_at_a_terminal_completes_files(shell, tmp_path: Path) -> None:
     # The name itself is left to bash, which knows how to quote it.
     assert shell("hellowatch analyze -w off") == [""]
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(tmp_path)
-        env = environment(PATH=f"{tmp_path}/bin:/usr/bin:/bin", PS1="> ", TERM="dumb")
-        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], env)
-    os.write(terminal, b'eval "$(hellowatch completion bash)"\nhellowatch analyze off\t')
-    told = b""
-    until = time.monotonic() + SECONDS
-    while b"analyze office.pcap" not in told:
-        assert select.select([terminal], [], [], until - time.monotonic())[0], told
-        told += os.read(terminal, 4096)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    os.close(terminal)
+    env = environment(PATH=f"{tmp_path}/bin:/usr/bin:/bin", PS1="> ", TERM="dumb")
+    with terminal(["bash", "--norc", "--noprofile", "-i"], tmp_path, env) as screen:
+        screen.press('eval "$(hellowatch completion bash)"\nhellowatch analyze off\t')
+        screen.wait_for("analyze office.pcap")
 
 
 @pytest.mark.parametrize("name", SHELLS)
