@@ -29,6 +29,7 @@ def hellos(path: str) -> Iterator[Hello]:
     The user's preferences and plug-ins are left out, and no name is looked up.
     """
     command = ["tshark", "-n", "-r", path, "-Y", HELLOS, "-T", "ek"]
+    command += ["--disable-protocol", "wg"]  # keys in a file must not show more than the wire
     for field in FIELDS:
         command += ["-e", field]
     for setting in SETTINGS:
@@ -65,6 +66,8 @@ def hello(told: dict[str, list[str]]) -> Hello:
     def numbers(name: str) -> list[int]:
         return [int(value, 0) for value in told.get(name, ())]
 
+    # Of several hellos in a frame the fields come in one list: whose they are is not told.
+    is_one = len(told.get("tls.handshake.version", ())) == 1
     is_sslv2 = bool(told.get("tls.handshake.cipherspec"))
     record = told.get("tls.record.version")
     return Hello(
@@ -76,9 +79,15 @@ def hello(told: dict[str, list[str]]) -> Hello:
         hello_format="sslv2" if is_sslv2 else "tls",
         record_version=int(record[0], 0) if record and not is_sslv2 else None,
         legacy_version=int(told["tls.handshake.version"][0], 0),
-        supported_versions=without_grease(numbers("tls.handshake.extensions.supported.version")),
-        suites=None if is_sslv2 else without_grease(numbers("tls.handshake.ciphersuite")),
-        server_name=(told.get("tls.handshake.extensions.server.name") or [""])[0],
+        supported_versions=without_grease(numbers("tls.handshake.extensions.supported.version"))
+        if is_one
+        else None,
+        suites=without_grease(numbers("tls.handshake.ciphersuite"))
+        if is_one and not is_sslv2
+        else None,
+        server_name=(told.get("tls.handshake.extensions.server.name") or [""])[0]
+        if is_one
+        else None,
     )
 
 

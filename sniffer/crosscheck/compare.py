@@ -24,6 +24,8 @@ class Difference(Struct, kw_only=True):
     """Of ``ours``, else of ``before``."""
     problem: str | None
     """Why the dissector did not read all of the file."""
+    conflicts: int = 0
+    """Octets of the file that came twice, and differently."""
     evidence: Evidence | None = None
 
 

@@ -32,7 +32,8 @@ class Own(Struct):
     """What HelloWatch says of one capture."""
 
     handshakes: list[Handshake]
-    frames: int
+    conflicts: int
+    """Octets that came twice, and differently."""
     problem: InputError | None
     """Damage; all before it was read."""
 
@@ -46,6 +47,9 @@ class Evidence(Struct):
     link: int
     begins_stream: bool
     """The payload is the first of its stream, whose SYN is in the capture."""
+    continues_stream: bool
+    """The SYN is in the capture, and something was sent before this payload."""
+    payload_length: int
 
 
 def read(path: str, ports: Ports) -> Own:
@@ -59,7 +63,7 @@ def read(path: str, ports: Ports) -> Own:
             handshakes += tracker.ready()
         tracker.finish()
         handshakes += tracker.ready()
-        return Own(handshakes, tracker.frames, source.problem)
+        return Own(handshakes, tracker.counters().conflicts, source.problem)
     finally:
         source.close()
 
@@ -90,32 +94,36 @@ def evidence(path: str, numbers: Iterable[int]) -> dict[int, Evidence]:
     """Return of some frames of a capture what may be shown of them."""
     wanted = set(numbers)
     found: dict[int, Evidence] = {}
-    begun: set[tuple[bytes, int, int]] = set()
+    begun: dict[tuple[bytes, int], int] = {}
     if not wanted:
         return {}
     frame = Frame()
     for number, batch, index in _frames(path):
         is_tcp = decode(batch, index, frame) == FOUND
-        if is_tcp and frame.flags & SYN and len(begun) < MOST_STREAMS:
-            begun.add(_stream(batch.wire, frame, frame.sequence + 1))
+        stream = _stream(batch.wire, frame) if is_tcp else None
+        if stream is not None and frame.flags & SYN and len(begun) < MOST_STREAMS:
+            begun[stream] = frame.sequence + 1 & 0xFFFFFFFF
         if number not in wanted:
             continue
         start, end = batch.starts[index], batch.ends[index]
         payload_at = frame.at - start if is_tcp else -1
+        first = None if stream is None else begun.get(stream)
         found[number] = Evidence(
             octets=_shown(bytes(batch.wire[start:end]), payload_at),
             payload_at=payload_at,
+            payload_length=frame.end - frame.at if is_tcp else 0,
             link=batch.links[index],
-            begins_stream=is_tcp and _stream(batch.wire, frame, frame.sequence) in begun,
+            begins_stream=first is not None and first == frame.sequence,
+            continues_stream=first is not None and first != frame.sequence,
         )
     return found
 
 
-def _stream(wire: memoryview, frame: Frame, sequence: int) -> tuple[bytes, int, int]:
-    """Return what tells the place of a sequence number in a stream from all others."""
+def _stream(wire: memoryview, frame: Frame) -> tuple[bytes, int]:
+    """Return what tells one direction of a connection from all others."""
     size = 4 if frame.ip_version == 4 else 16
     ends = [bytes(wire[at : at + size]) for at in (frame.source, frame.destination)]
-    return b"".join(ends), frame.source_port << 16 | frame.destination_port, sequence & 0xFFFFFFFF
+    return b"".join(ends), frame.source_port << 16 | frame.destination_port
 
 
 def _shown(octets: bytes, payload_at: int) -> bytes:

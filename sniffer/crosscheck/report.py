@@ -142,6 +142,7 @@ def _compare(
     found = differences(name, ours, followed, said.problem)
     shown = own.evidence(plain, {difference.frame for difference in found})
     for difference in found:
+        difference.conflicts = mine.conflicts
         difference.evidence = shown.get(difference.frame)
         one.found.append(Explained(difference, explain(difference)))
 

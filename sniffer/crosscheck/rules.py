@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from parsers.tls.facts import TLS_1_3
+from sniffer.config import SERVICES
 from sniffer.crosscheck.compare import Difference
 from sniffer.crosscheck.hello import FACTS
 from sniffer.errors import ConfigError
@@ -86,6 +87,29 @@ def sslv2_away_from_a_start(difference: Difference) -> bool:
     return their is not None and their.hello_format == "sslv2" and not at_start
 
 
+def hello_behind_another_protocol(difference: Difference) -> bool:
+    """Tell whether a hello follows other octets, on a port whose upgrades are not read."""
+    evidence, their = difference.evidence, difference.theirs
+    if evidence is None or their is None or difference.before is not None:
+        return False
+    is_record = _payload(difference)[:2] == b"\x16\x03"
+    return is_record and evidence.continues_stream and their.server_port not in SERVICES
+
+
+def octets_came_twice_and_differ(difference: Difference) -> bool:
+    """Tell whether overlapping segments of the file say different things."""
+    return difference.conflicts > 0
+
+
+def record_goes_on(difference: Difference) -> bool:
+    """Tell whether the hello is whole in its frame, but its record goes on behind it."""
+    evidence, payload = difference.evidence, _payload(difference)
+    if evidence is None or payload[:1] != b"\x16" or payload[5:6] != b"\x01":
+        return False
+    record_end = 5 + int.from_bytes(payload[3:5])
+    return 5 + _message_length(payload) <= evidence.payload_length < record_end
+
+
 def dissector_gave_up(difference: Difference) -> bool:
     """Tell whether the dissector failed, or took too long."""
     return difference.problem is not None
@@ -147,6 +171,7 @@ CONDITIONS: dict[str, Callable[[Difference], bool]] = {
     for condition in (
         *(second_hello_of_a_retry, same_hello_again, sslv2_away_from_a_start),
         *(dissector_gave_up, hello_is_cut, hello_behind_an_upgrade, upgrade_without_a_yes),
+        *(hello_behind_another_protocol, octets_came_twice_and_differ, record_goes_on),
         *(hello_in_sslv2_format, in_a_tunnel, behind_a_shim),
         *(over_several_records, over_several_segments),
     )

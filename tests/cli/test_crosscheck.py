@@ -32,8 +32,18 @@ def special() -> dict[str, bytes]:
         for at, frame in Conversation().open().client(hello).frames()
     ]
     again = Conversation().open().client(hello).client(hello)
+    database = Conversation(server_port=5432).open().client(bytes.fromhex("00000008 04d2162f"))
+    two_in_one = craft.record(hello[5:] + hello[5:])
+    other = hello[:60] + bytes(20) + hello[80:]
+    overlap = Conversation().open().segment("client", hello[40:], offset=40)
+    overlap.segment("client", other[:90], offset=0)
     return {
         "4in6": craft.pcap(mixed),
+        "database": craft.pcap(database.server(b"S").client(hello).frames()),
+        "record-goes-on": craft.pcap(
+            Conversation().open().client(two_in_one, split=(len(hello) + 20,)).frames()
+        ),
+        "overlap": craft.pcap(overlap.frames()),
         "same-hello-again": craft.pcap(again.frames()),
         "ppp": craft.pcap(
             [(at, b"\xff\x03\0\x21" + frame[14:]) for at, frame in again.frames()[:4]],
@@ -91,6 +101,9 @@ SAMPLES = {
     "retry-is-one-event": ("tls13-retry", "tshark"),
     "repetition-is-one-event": ("same-hello-again", "tshark"),
     "sslv2-only-at-a-start": ("sslv2-inside-application-data-no-start", "scapy"),
+    "upgrade-of-another-protocol": ("database", "tshark"),
+    "overlap-keeps-the-first": ("overlap", "tshark"),
+    "record-goes-on": ("record-goes-on", "tshark"),
     "gave-up": ("ppp", "dpkt"),
     "whole-messages-only": ("snaplen-96", "tshark"),
     "upgrade-wants-its-answer": ("starttls-imap-client-half", "tshark"),
@@ -109,7 +122,7 @@ def test_every_rule_explains_what_it_is_for(tmp_path: Path) -> None:
     made = kinds() | special()
     for name, _ in SAMPLES.values():
         (tmp_path / f"{name}.pcap").write_bytes(made[name])
-    found = checked("--with", DISSECTORS, tmp_path, cwd=tmp_path)
+    found = checked("--ports", "any", "--with", DISSECTORS, tmp_path, cwd=tmp_path)
     assert set(SAMPLES) == {rule.name for rule in rules()}
     explained = {(one["rule"], Path(one["path"]).stem, one["dissector"]) for one in found}
     assert {(rule, *sample) for rule, sample in SAMPLES.items()} <= explained
