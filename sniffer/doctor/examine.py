@@ -42,14 +42,22 @@ def examine(evidence: Evidence) -> Diagnosis:
 
 def _verdict(evidence: Evidence) -> str:
     fit, why = evidence.coverage.fitness()
-    devices = evidence.snapshot.devices
+    snapshot = evidence.snapshot
+    devices = snapshot.devices
+    # Totals are exact; a device may have found no room.
+    hellos = sum(cell.hellos for cell in snapshot.cells if cell.verdict is Verdict.LEGACY)
     old = sum(any(stack.verdict is Verdict.LEGACY for stack in device.stacks) for device in devices)
     seen = counted(len(devices), "device")
-    if old:
+    if hellos:
         told = f"{old} of {seen} seen {'offers' if old == 1 else 'offer'} old TLS."
+        if not old:
+            told = f"{counted(hellos, 'hello')} offered old TLS, of devices that found no room."
         return told if fit else f"{told} There may be more: {why}"
     if not fit:
         return f"This cannot tell that no old client is there: {why}"
     if not evidence.coverage.hellos:
         return "No ClientHello was seen: nothing is told of any client."
-    return f"None of the {seen} seen offers old TLS. Nothing is told of those that did not speak."
+    none = f"None of the {seen} seen offers old TLS."
+    if len(devices) == 1:
+        none = "The one device seen does not offer old TLS."
+    return f"{none} Nothing is told of those that did not speak."
