@@ -85,6 +85,8 @@ class DaemonSettings(Struct, frozen=True, kw_only=True):
 
     spare_sockets: Annotated[int, Meta(ge=0, le=64)] = 4
     """Sockets opened beyond need for each interface: so many workers can be replaced."""
+    reload_sockets: Annotated[int, Meta(ge=0, le=64)] = 16
+    """More of them, for reloads: so many may ask for other ports or capture settings."""
     waiting_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 32)] = 16 << 20
     """Memory of a worker for what it found while nobody reads it; beyond it the oldest goes."""
 

@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import ValidationError, inspect
@@ -28,6 +28,19 @@ LONGEST_FILE = 1 << 20
 SECTIONS = [section.name for section in msgspec.structs.fields(Settings)]
 FILES = {"judge.profiles", "web.config_file"}
 """Settings that name files; in a file they count from its folder."""
+
+NEEDS_RESTART = {
+    "watch.interfaces",
+    "capture.source",
+    "web.listen_address",
+    "web.scrapes",
+    "daemon.spare_sockets",
+    "daemon.reload_sockets",
+    "log.format",
+}
+"""Settings that a daemon at work cannot change."""
+NEEDS_NEW_WORKER = {"watch.ports", "capture", "track", "daemon.waiting_bytes"}
+"""Settings, and sections of them, that capturing begins with."""
 
 Options = Mapping[str, tuple[str, Any]]
 """By key: the option of the command line that sets it, and its value."""
@@ -47,6 +60,8 @@ class Setting(NamedTuple):
     @property
     def allowed(self) -> str:
         """What may stand there, in words."""
+        if get_origin(self.type) is Literal:
+            return f"one of {', '.join(get_args(self.type))}"
         return _allowed(inspect.type_info(self.type))
 
 
@@ -141,6 +156,23 @@ def toml_value(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_value, value))}]"
     return repr(value)
+
+
+def changes(one: Settings, other: Settings) -> list[str]:
+    """Return the keys of what differs."""
+    return [
+        f"{section.name}.{field.name}"
+        for section in msgspec.structs.fields(Settings)
+        for field in msgspec.structs.fields(section.type)
+        if getattr(getattr(one, section.name), field.name)
+        != getattr(getattr(other, section.name), field.name)
+    ]
+
+
+def needs_new_worker(key: str) -> bool:
+    """Tell whether a change of this setting needs another capturing process."""
+    names = {key, key.partition(".")[0]}
+    return key not in NEEDS_RESTART and bool(names & NEEDS_NEW_WORKER)
 
 
 # -- the file ------------------------------------------------------------------------------
@@ -291,8 +323,6 @@ def _allowed(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.FloatType):
         least = f"from {kind.ge:g}" if kind.ge is not None else f"above {kind.gt:g}"
         return f"a number {least}, at most {kind.le:g}"
-    if isinstance(kind, inspect.LiteralType):
-        return f"one of {', '.join(map(str, kind.values))}"
     if isinstance(kind, inspect.BoolType):
         return "true or false"
     if isinstance(kind, inspect.VarTupleType):

@@ -20,6 +20,8 @@ from program import PROGRAM, SECONDS, environment
 from prometheus_client.parser import text_string_to_metric_families
 
 Event = dict[str, Any]
+CALL, HELLO = 5, 3
+"""Frames of a refused call, and of one without an answer, that pass the filter: no bare ACK."""
 
 
 class Daemon:
@@ -66,14 +68,19 @@ class Daemon:
         ]
         return sum(samples)
 
-    def child(self, name: str) -> int:
-        """Return the process of a child by its name, 0 while there is none."""
+    def children(self, name: str) -> set[int]:
+        """Return the processes of the children with a name."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = set()
         for pid in map(int, children.read_text().split()):
             with suppress(OSError):
                 if Path(f"/proc/{pid}/comm").read_text().strip() == name and not is_dead(pid):
-                    return pid
-        return 0
+                    found.add(pid)
+        return found
+
+    def child(self, name: str) -> int:
+        """Return the process of a child by its name, 0 while there is none."""
+        return min(self.children(name), default=0)
 
     def new_child(self, name: str, before: int) -> bool:
         return self.child(name) not in (0, before)

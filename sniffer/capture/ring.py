@@ -46,6 +46,7 @@ PACKET_STATISTICS = 6
 PACKET_VERSION = 10
 TPACKET_V3 = 2
 PACKET_MR_PROMISC = 1
+SO_TIMESTAMPNS = 35
 SO_LOCK_FILTER = 44
 SIOCGIFFLAGS = 0x8913
 SIOCGIFINDEX = 0x8933
@@ -206,6 +207,9 @@ class Ring:
             self._poll = select.poll()
             self._poll.register(self._socket, select.POLLIN | select.POLLERR)
             self._poll.register(self._wake, select.POLLIN)
+            # The kernel then looks at the clock once for all who listen, so that another ring
+            # on this interface has the same times.
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             self._map_ring()
             self._attach(program)
             self._look()
@@ -251,6 +255,10 @@ class Ring:
             self._blocks_left = len(self._views) + 1
             self._stop_ns = time.monotonic_ns() + self._retire_ns()
             os.eventfd_write(self._wake, 1)
+
+    def wake_by(self, descriptor: int) -> None:
+        """Have ``read`` return, empty perhaps, when this descriptor has something to read."""
+        self._poll.register(descriptor, select.POLLIN)
 
     def fileno(self) -> int:
         """Return the socket's descriptor; it polls readable when a block is ours."""
@@ -404,14 +412,14 @@ class Ring:
 
     def _wait(self, duration_ns: int) -> bool:
         """Wait for a block; False: none came in this time, or somebody wants us to stop."""
-        for descriptor, events in self._poll.poll(max(1, duration_ns // 1_000_000)):
-            if descriptor == self._wake:
-                os.eventfd_read(self._wake)
-                return False
-            if events & select.POLLERR:
-                self._read_error()
-            return True
-        return False
+        happened = dict(self._poll.poll(max(1, duration_ns // 1_000_000)))
+        if self._wake in happened:
+            os.eventfd_read(self._wake)
+            return False
+        events = happened.get(self._socket.fileno(), 0)
+        if events & select.POLLERR:
+            self._read_error()
+        return events != 0
 
     def _read_error(self) -> None:
         """Clear the socket's error; else every poll would return at once."""

@@ -41,10 +41,10 @@ def look(
     if interface == ANY:
         raise click.UsageError("-i any: the doctor looks at one interface at a time")
 
-    def work(name: str, descriptor: int, control: "Control", tally: Tally) -> int:
+    def work(name: str, descriptor: int, control: "Control", tally: Tally, is_heir: bool) -> int:
         from sniffer.daemon.worker import work_with
 
-        return work_with(settings, surveyed=True)(name, descriptor, control, tally)
+        return work_with(settings, surveyed=True)(name, descriptor, control, tally, is_heir)
 
     def begun(_address: str) -> None:
         if not quiet:

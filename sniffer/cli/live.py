@@ -4,6 +4,7 @@ What is imported here at first is what the launcher needs; the rest is loaded by
 children, after the fork.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sniffer.capture.ring import open_socket
-from sniffer.cli.options import chosen_profiles, exit_code, installed_version
+from sniffer.cli.options import exit_code, installed_version
 from sniffer.cli.output import Outputs
+from sniffer.cli.reload import Current, InUse, decode, work_with
 from sniffer.cli.wanted import Wanted
-from sniffer.daemon.launcher import Launcher, Tally
+from sniffer.daemon.launcher import Launcher
 
 if TYPE_CHECKING:
     from sniffer.daemon.control import Control
@@ -31,28 +33,38 @@ def watch(wanted: Wanted) -> int:
     with ExitStack() as stack:
         outputs: list[Outputs] = []
 
-        def work(interface: str, descriptor: int, control: "Control", tally: Tally) -> int:
-            from sniffer.daemon.worker import work_with
-
-            work = work_with(settings, keep_evidence=wanted.frames is not None)
-            return work(interface, descriptor, control, tally)
-
         def serve(control: "Control", interfaces: Sequence[str]) -> int:
-            return _serve(wanted, outputs[0], control, interfaces)
+            return _serve(wanted, current.in_use, outputs[0], control, interfaces)
 
         def begun(address: str) -> None:
             wanted.screen.begun(names, f"{address}/metrics")
 
+        current = Current(wanted.sources, wanted.configuration, wanted.frames is not None)
         settings = wanted.configuration.settings
         names = list(dict.fromkeys(settings.watch.interfaces))
-        launcher = Launcher(names, open_socket, work, serve, begun, settings.daemon.spare_sockets)
+        launcher = Launcher(
+            names,
+            open_socket,
+            work_with(settings, wanted.frames is not None),
+            serve,
+            begun,
+            settings.daemon.spare_sockets,
+            current.reconfigure,
+            settings.daemon.reload_sockets,
+        )
         # Once, by whoever may still open them: every server goes on in the same files.
         outputs.append(Outputs(stack, wanted.form, wanted.outputs, [], wanted.frames, False))
         outputs[0].flush()  # or each process would write what is still in a buffer
         return launcher.run(wanted.seconds)
 
 
-def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Sequence[str]) -> int:
+def _serve(
+    wanted: Wanted,
+    in_use: InUse,
+    outputs: Outputs,
+    control: "Control",
+    interfaces: Sequence[str],
+) -> int:
     """Do the server's part, in its own process."""
     import parsers
     from sniffer.analysis import Input, log_evidence_lost
@@ -62,9 +74,8 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
     from sniffer.export.summary import summary
     from sniffer.pipeline import Limit
 
-    profiles, forced = chosen_profiles(wanted.configuration)
     build = Build(version=installed_version(), revision="unknown", compiled=parsers.compiled())
-    server = Server(wanted.configuration.settings, profiles, build, forced)
+    server = Server(in_use.settings, in_use.profiles, build, in_use.forced)
 
     def pass_time(reader: Reader) -> None:
         wanted.screen.pass_time(lambda: seen(reader))
@@ -75,6 +86,11 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
 
     def seen(reader: Reader) -> "tuple[Coverage, float]":
         return reader.coverage(), max(account.up_seconds for account in reader.accounts)
+
+    def reload(octets: bytes) -> None:
+        found = decode(octets)
+        logging.getLogger().setLevel(found.settings.log.level.upper())
+        server.use(found.settings, found.profiles, found.forced)
 
     def ready() -> None:
         server.is_ready = True
@@ -90,6 +106,7 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
         report=report,
         ready=ready,
         passing=pass_time,
+        reload=reload,
         limit=None if wanted.events is None else Limit(wanted.events),
     )
     for place, interface in enumerate(interfaces):
@@ -102,7 +119,7 @@ def _serve(wanted: Wanted, outputs: Outputs, control: "Control", interfaces: Seq
         Input(path=interface, format="live", status="ok", frames=account.coverage().frames).told()
         for interface, account in zip(interfaces, reader.accounts, strict=True)
     ]
-    told = summary(inputs, snapshot, reader.coverage(), profiles)
+    told = summary(inputs, snapshot, reader.coverage(), server.aggregate.profiles)
     for interface, account in zip(interfaces, reader.accounts, strict=True):
         log_evidence_lost(interface, account.coverage().evidence_lost)
     outputs.finish(told, wanted.zone, wanted.color)

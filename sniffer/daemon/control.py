@@ -6,14 +6,19 @@ care.
 
     child to launcher     ready TEXT       set up; the server says its address
                           failed N TEXT    cannot start: exit code and a sentence
+    worker to launcher    agreed           to what it was asked last, in time
+                          late             the time it was asked for has passed
     server to launcher    enough           as many events as wanted were seen
                           abandoned        the reader of standard output went away
-                          broken N         worker N writes what no worker of ours would
+                          broken W         worker W writes what no worker of ours would
     launcher to worker    link +FD         the reader is another one: write there
-    launcher to server    worker N +FD     worker N is another one: read there
-                          lost N FRAMES HELLOS   what the dead worker N should have told in all
+                          from TIME        tell what is seen from this time on
+                          until TIME       tell what is seen before this time, then end
+                          level N          write log lines from this level on
+    launcher to server    worker N W +FD   worker W captures at place N: read there
+                          lost W FRAMES HELLOS   what worker W, dead, should have told in all
                           report           print what was seen and lost
-                          reload           read the configuration anew
+                          reload +FD       go on with the settings in this file
                           finish           the workers are done: tell the rest and end
 """
 

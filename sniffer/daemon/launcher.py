@@ -18,7 +18,9 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from sniffer.daemon import privileges
 from sniffer.daemon.control import GONE, Control, Message, pair
@@ -34,6 +36,8 @@ DRAIN_SECONDS = 5.0
 """How long workers may take to tell the rest."""
 FINISH_SECONDS = 15.0
 """How long the server may take to judge and write it."""
+TAKE_OVER_NS = 1_000_000_000
+"""How long both workers have to agree on when one takes over from the other."""
 SERVER_STARTS = 5
 """The server is not started more often than this ..."""
 SERVER_SECONDS = 60.0
@@ -72,11 +76,31 @@ class ChildError(HelloWatchError):
         super().__init__(why)
 
 
-Work = Callable[[str, int, Control, Tally], int]
-"""Captures on an interface through a packet socket, until SIGTERM; returns an exit code."""
+Work = Callable[[str, int, Control, Tally, bool], int]
+"""Captures on an interface through a packet socket, until SIGTERM; returns an exit code.
+
+True: it is to take over from another worker, which captures there already."""
 
 Serve = Callable[[Control, Sequence[str]], int]
 """Judges and tells what the workers of these interfaces report; returns an exit code."""
+
+
+class Change(NamedTuple):
+    """A configuration that is to be used from now on."""
+
+    octets: bytes
+    """What the server is told of it."""
+    work: Work
+    """What workers do that are born from now on."""
+    needs_new_workers: bool
+    commit: Callable[[], None]
+    """Has a server that is born from now on, and the launcher itself, use it."""
+    level: int
+    """Of the log."""
+
+
+Reconfigure = Callable[[], Change | None]
+"""Reads the configuration anew; None: nothing changed. Raises HelloWatchError: it stays."""
 
 
 class _Child:
@@ -104,18 +128,45 @@ class _Child:
         return os.waitstatus_to_exitcode(status)
 
 
+class _Worker:
+    """A child that captures."""
+
+    def __init__(self, serial: int, child: _Child, descriptor: int, tally: Tally) -> None:
+        self.serial = serial
+        """By this the server knows it."""
+        self.child = child
+        self.descriptor = descriptor
+        """Its packet socket."""
+        self.tally = tally
+        self.agreed = 0
+        """Until when, or from when on, it tells what it sees, if another one shares in it."""
+
+
 class _Place:
     """An interface to be captured on, whoever does."""
 
-    def __init__(self, number: int, interface: str, sockets: list[int]) -> None:
+    def __init__(self, number: int, interface: str) -> None:
         self.number = number
         self.interface = interface
-        self.sockets = sockets
-        """The one in use first, then the spares."""
-        self.child: _Child | None = None
-        self.tally = Tally()
-        self.lost: list[tuple[int, Tally]] = []
-        """Sockets whose worker is dead, and what it had noted."""
+        self.spares: list[int] = []
+        """Packet sockets that nobody has used."""
+        self.worker: _Worker | None = None
+        self.heir: _Worker | None = None
+        """Captures already, to take over from the worker."""
+        self.retired: list[_Worker] = []
+        """Tell no more than what became of their last hellos."""
+        self.lost: list[_Worker] = []
+        """Dead ones whose socket goes on counting until another one captures."""
+
+    def workers(self) -> Iterator[_Worker]:
+        """Yield those that live."""
+        yield from (one for one in (self.worker, self.heir) if one is not None)
+        yield from self.retired
+
+    def descriptors(self) -> Iterator[int]:
+        """Yield all packet sockets."""
+        yield from self.spares
+        yield from (one.descriptor for one in (*self.workers(), *self.lost))
 
 
 class Launcher:
@@ -129,9 +180,12 @@ class Launcher:
         serve: Serve,
         announce: Callable[[str], None],
         spares: int,
+        reconfigure: Reconfigure = lambda: None,
+        reloads: int = 0,
     ) -> None:
         """Open the sockets, ``spares`` more than needed for each interface.
 
+        ``reloads`` are further ones, for workers that take over with another configuration.
         ``announce`` is called with the server's address when all of them are at work, and
         when another server has another one.
         Raises what ``open_socket`` raises.
@@ -139,13 +193,20 @@ class Launcher:
         self._work = work
         self._serve = serve
         self._announce = announce
+        self._reconfigure = reconfigure
+        self._spares = spares
+        self._serial = 0
+        self._change: Change | None = None
+        """What workers are being started for."""
+        self._is_asked_again = False
+        """SIGHUP came meanwhile."""
         self._places: list[_Place] = []
         try:
             for number, interface in enumerate(interfaces):
-                place = _Place(number, interface, [])
+                place = _Place(number, interface)
                 self._places.append(place)
-                for _ in range(1 + spares):
-                    place.sockets.append(open_socket(interface))
+                for _ in range(1 + spares + reloads):
+                    place.spares.append(open_socket(interface))
         except BaseException:
             self._close_sockets()
             raise
@@ -205,7 +266,7 @@ class Launcher:
                 poll.register(descriptor, select.POLLIN)
             until = self._deadline
             for descriptor, _ in poll.poll(None if until is None else _milliseconds(until)):
-                watched[descriptor]()
+                watched[descriptor]()  # of a child that another one of these ended, nothing
             for descriptor in watched:
                 poll.unregister(descriptor)
             if seconds is not None and self._is_announced and self._deadline is None:
@@ -217,11 +278,12 @@ class Launcher:
         """Return what to poll, and what to do about each; what a child says comes first."""
         watched: dict[int, Callable[[], None]] = {self._wake.fileno(): self._on_signal}
         for place in self._places:
-            if place.child is not None:
-                watched[place.child.pidfd] = lambda place=place: self._on_worker_end(place)  # type: ignore[misc]  # mypy takes the default for an argument
-                # A worker at work has nothing to say here any more.
-                if not (place.child.is_ready or place.child.is_silent):
-                    watched[place.child.control.fileno()] = lambda p=place: self._on_worker(p)  # type: ignore[misc]
+            for worker in place.workers():
+                child = worker.child
+                watched[child.pidfd] = partial(self._on_worker_end, place, worker)
+                # A worker at work has nothing to say here, unless it is to agree on something.
+                if not child.is_silent and (not child.is_ready or place.heir is not None):
+                    watched[child.control.fileno()] = partial(self._on_worker, place, worker)
         if self._server is not None:
             watched[self._server.pidfd] = self._on_server_end
             if not self._server.is_silent:
@@ -243,7 +305,7 @@ class Launcher:
             if number == signal.SIGUSR1:
                 self._tell_server("report")
             elif number == signal.SIGHUP:
-                self._tell_server("reload")
+                self._reload()
             elif number == signal.SIGTERM:
                 self._end(EXIT_OK)
             elif number == signal.SIGINT and self._code is None:
@@ -260,9 +322,8 @@ class Launcher:
             return
         self._code = code
         self._deadline = time.monotonic() + DRAIN_SECONDS
-        for place in self._places:
-            if place.child is not None:
-                place.child.end(signal.SIGTERM)
+        for worker in self._workers():
+            worker.child.end(signal.SIGTERM)
         self._finish_if_drained()
 
     def _fail(self, failure: HelloWatchError) -> None:
@@ -272,7 +333,7 @@ class Launcher:
     def _finish_if_drained(self) -> None:
         if self._code is None or self._is_finishing:
             return
-        if all(place.child is None for place in self._places):
+        if not any(self._workers()):
             self._is_finishing = True
             self._deadline = time.monotonic() + FINISH_SECONDS
             for place in self._places:
@@ -281,10 +342,8 @@ class Launcher:
 
     def _kill_all(self, workers_only: bool = False) -> None:
         for place in self._places:
-            if place.child is not None:
-                place.child.end(signal.SIGKILL)
-                place.child.wait()
-                place.child = None
+            for worker in list(place.workers()):
+                self._kill(place, worker)
         if self._server is not None and not workers_only:
             self._server.end(signal.SIGKILL)
             self._server.wait()
@@ -292,66 +351,216 @@ class Launcher:
 
     # -- workers ---------------------------------------------------------------------------
 
+    def _workers(self) -> Iterator[_Worker]:
+        for place in self._places:
+            yield from place.workers()
+
     def _start_worker(self, place: _Place) -> None:
+        place.worker = self._new_worker(place, is_heir=False)
+        self._connect(place, place.worker)
+
+    def _new_worker(self, place: _Place, *, is_heir: bool) -> _Worker:
+        descriptor, tally = place.spares.pop(0), Tally()
+        self._serial += 1
+
         def work(control: Control) -> int:
-            return self._work(place.interface, place.sockets[0], control, place.tally)
+            return self._work(place.interface, descriptor, control, tally, is_heir)
 
-        place.child = self._fork(f"hw-{place.interface}", work, place.sockets[0])
-        self._connect(place)
+        try:
+            child = self._fork(f"hw-{place.interface}", work, descriptor)
+        except BaseException:
+            place.spares.insert(0, descriptor)
+            raise
+        return _Worker(self._serial, child, descriptor, tally)
 
-    def _on_worker(self, place: _Place) -> None:
-        child = place.child
-        if child is None:
+    def _on_worker(self, place: _Place, worker: _Worker) -> None:
+        if worker not in place.workers():
             return
-        message = child.control.receive()
+        message = worker.child.control.receive()
         if message is None:
             return
         if message == GONE:
-            child.is_silent = True
+            worker.child.is_silent = True
         elif message.word == "ready":
-            child.is_ready = True
-            self._tell_loss(place)
-            self._announce_if_ready()
+            worker.child.is_ready = True
+            if worker is place.heir:
+                self._take_over_if_ready()
+            else:
+                self._tell_loss(place)
+                self._announce_if_ready()
+        elif message.word == "agreed":
+            self._on_agreement(place, worker)
+        elif message.word == "late":
+            self._on_late(place)
         else:
-            self._on_failure(child, message)
+            self._on_failure(worker.child, message)
 
-    def _on_worker_end(self, place: _Place) -> None:
-        child, place.child = place.child, None
-        if child is None:
+    def _on_worker_end(self, place: _Place, worker: _Worker) -> None:
+        if worker not in place.workers():
             return
-        while (message := child.control.receive()) not in (None, GONE):
-            self._on_failure(child, message)
-        code = child.wait()
+        while (message := worker.child.control.receive()) not in (None, GONE):
+            self._on_failure(worker.child, message)
+        code = worker.child.wait()
+        if worker is place.heir:
+            place.heir = None
+            self._bury(worker)
+            failure = worker.child.failure or ChildError(f"{place.interface}: {_how(code)}")
+            self._give_up_change(failure)
+            self._finish_if_drained()
+            return
+        if worker in place.retired:
+            # What it told no more was its own; the frames since then were another one's.
+            place.retired.remove(worker)
+            self._tell_end(worker, *worker.tally.read())
+            self._finish_if_drained()
+            return
+        place.worker = None
         if self._code is not None and code == EXIT_OK:
-            # It told everything; what came after that is nobody's loss.
-            place.tally.close()
-            os.close(place.sockets.pop(0))
+            self._bury(worker)  # it told everything; what came after that is nobody's loss
         else:
-            place.lost.append((place.sockets.pop(0), place.tally))
-        place.tally = Tally()
+            place.lost.append(worker)
         if self._code is not None:
             self._finish_if_drained()
             return
-        if child.failure is not None and not self._is_announced:
-            self._fail(child.failure)
+        if worker.child.failure is not None and not self._is_announced:
+            self._fail(worker.child.failure)
             return
-        told = {"interface": place.interface, "how": _how(code), "spares": len(place.sockets)}
-        if place.sockets:
+        if place.heir is not None:
+            self._give_up_change(ChildError(f"{place.interface}: the capturing process ended"))
+        told = {"interface": place.interface, "how": _how(code), "spares": len(place.spares)}
+        if place.spares:
             logger.warning("The capturing process ended; another one takes over", told)
             self._start_worker(place)
         else:
             why = f"{place.interface}: the capturing process ended ({_how(code)})"
-            self._fail(child.failure or ChildError(f"{why}, and no spare socket is left"))
+            self._fail(worker.child.failure or ChildError(f"{why}, and no spare socket is left"))
 
     def _tell_loss(self, place: _Place) -> None:
         """Tell the server what passed unseen since a worker died, and what was in its hands."""
-        for descriptor, tally in place.lost:
-            received, hellos = tally.read()
-            received += _count(descriptor)
-            os.close(descriptor)
-            tally.close()
-            self._tell_server("lost", f"{place.number} {received} {hellos}")
+        for worker in place.lost:
+            received, hellos = worker.tally.read()
+            self._tell_end(worker, received + _count(worker.descriptor), hellos)
         place.lost.clear()
+
+    def _tell_end(self, worker: _Worker, received: int, hellos: int) -> None:
+        self._tell_server("lost", f"{worker.serial} {received} {hellos}")
+        self._bury(worker)
+
+    def _bury(self, worker: _Worker) -> None:
+        os.close(worker.descriptor)
+        worker.tally.close()
+
+    def _kill(self, place: _Place, worker: _Worker) -> None:
+        """End a worker by force and forget it."""
+        worker.child.end(signal.SIGKILL)
+        worker.child.wait()
+        if worker is place.worker:
+            place.worker = None
+        elif worker is place.heir:
+            place.heir = None
+        else:
+            place.retired.remove(worker)
+        self._bury(worker)
+
+    # -- another configuration -------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Read the configuration anew. One that cannot be used changes nothing."""
+        if self._code is not None or not self._is_announced:
+            return
+        if self._change is not None:
+            self._is_asked_again = True
+            return
+        try:
+            change = self._reconfigure()
+            if change is None:
+                return
+            if change.needs_new_workers:
+                self._start_heirs(change)
+            else:
+                self._commit(change)
+        except HelloWatchError as error:
+            _say_that_all_stays(error)
+
+    def _start_heirs(self, change: Change) -> None:
+        """Have new workers capture beside the old ones. Raises ChildError: no socket is left."""
+        for place in self._places:
+            if len(place.spares) <= self._spares or place.worker is None:
+                why = f"{place.interface}: no socket is left for it; a restart reads it"
+                raise ChildError(why)
+        self._change = change
+        undo = self._work
+        self._work = change.work
+        try:
+            for place in self._places:
+                place.heir = self._new_worker(place, is_heir=True)
+        finally:
+            self._work = undo
+
+    def _take_over_if_ready(self) -> None:
+        """Once all heirs capture, name the time from which on they are the ones to tell."""
+        heirs = [place.heir for place in self._places]
+        if self._change is None or not all(one is not None and one.child.is_ready for one in heirs):
+            return
+        change = self._change
+        self._commit(change)
+        at = time.time_ns() + TAKE_OVER_NS
+        for heir in heirs:
+            if heir is not None:
+                heir.child.control.send("from", str(at))
+                heir.agreed = at
+
+    def _on_agreement(self, place: _Place, worker: _Worker) -> None:
+        heir, old = place.heir, place.worker
+        if heir is None or old is None:
+            return
+        if worker is heir:
+            old.child.control.send("until", str(heir.agreed))
+        elif worker is old:
+            place.heir, place.worker = None, heir
+            place.retired.append(old)
+            self._connect(place, heir)
+            self._end_change_if_all_took_over()
+
+    def _on_late(self, place: _Place) -> None:
+        """Let the old worker go on: the other one was not asked in time, or itself too late."""
+        if place.heir is not None:
+            logger.error(
+                "The capturing process keeps its settings: the machine is too busy",
+                {"interface": place.interface},
+            )
+            self._kill(place, place.heir)
+            self._end_change_if_all_took_over()
+
+    def _end_change_if_all_took_over(self) -> None:
+        if self._change is not None and all(place.heir is None for place in self._places):
+            self._change = None
+            if self._is_asked_again:
+                self._is_asked_again = False
+                self._reload()
+
+    def _give_up_change(self, failure: HelloWatchError) -> None:
+        """Have all old workers go on, after an heir of theirs or they themselves failed."""
+        if self._change is None:
+            return
+        for place in self._places:
+            if place.heir is not None:
+                self._kill(place, place.heir)
+        if self._code is None:
+            _say_that_all_stays(failure)
+        self._end_change_if_all_took_over()
+
+    def _commit(self, change: Change) -> None:
+        change.commit()
+        self._work = change.work
+        with open(os.memfd_create("configuration"), "r+b") as file:
+            file.write(change.octets)
+            file.flush()
+            file.seek(0)
+            if self._server is not None:
+                self._server.control.hand_over("reload", "", file.fileno())
+        for worker in self._workers():
+            worker.child.control.send("level", str(change.level))
 
     # -- the server ------------------------------------------------------------------------
 
@@ -365,7 +574,9 @@ class Launcher:
         names = [place.interface for place in self._places]
         self._server = self._fork("hw-server", lambda control: self._serve(control, names))
         for place in self._places:
-            self._connect(place)
+            for worker in place.workers():
+                if worker is not place.heir:
+                    self._connect(place, worker)
 
     def _on_server(self) -> None:
         server = self._server
@@ -388,9 +599,9 @@ class Launcher:
             self._is_abandoned = True
             self._end(EXIT_OK)
         elif message.word == "broken":
-            child = self._places[int(message.text)].child
-            if child is not None:
-                child.end(signal.SIGKILL)
+            for worker in self._workers():
+                if message.text == str(worker.serial):
+                    worker.child.end(signal.SIGKILL)
         else:
             self._on_failure(server, message)
 
@@ -420,19 +631,21 @@ class Launcher:
         if self._server is not None:
             self._server.control.send(word, text)
 
-    def _connect(self, place: _Place) -> None:
+    def _connect(self, place: _Place, worker: _Worker) -> None:
         """Give a worker and the server a new link to each other."""
-        if place.child is None or self._server is None:
+        if self._server is None:
             return
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
             theirs.setblocking(False)
-            place.child.control.hand_over("link", "", ours.fileno())
-            self._server.control.hand_over("worker", str(place.number), theirs.fileno())
+            worker.child.control.hand_over("link", "", ours.fileno())
+            told = f"{place.number} {worker.serial}"
+            self._server.control.hand_over("worker", told, theirs.fileno())
 
     def _announce_if_ready(self) -> None:
-        children = [self._server, *(place.child for place in self._places)]
+        workers = [place.worker for place in self._places]
+        children = [self._server, *(None if one is None else one.child for one in workers)]
         if not self._is_announced and all(c is not None and c.is_ready for c in children):
             self._is_announced = True
             self._announce(self._address)
@@ -478,13 +691,12 @@ class Launcher:
         self._wake.close()
         self._woken.close()
         for place in self._places:
-            descriptors = [*place.sockets, *(descriptor for descriptor, _ in place.lost)]
-            for descriptor in descriptors:
+            for descriptor in place.descriptors():
                 if descriptor != kept:
                     os.close(descriptor)
-            if place.child is not None:
-                place.child.control.close()
-                os.close(place.child.pidfd)
+            for worker in place.workers():
+                worker.child.control.close()
+                os.close(worker.child.pidfd)
         if self._server is not None:
             self._server.control.close()
             os.close(self._server.pidfd)
@@ -494,9 +706,9 @@ class Launcher:
 
     def _close_sockets(self) -> None:
         for place in self._places:
-            for descriptor in [*place.sockets, *(lost for lost, _ in place.lost)]:
+            for descriptor in place.descriptors():
                 os.close(descriptor)
-            place.sockets.clear()
+            place.spares.clear()
             place.lost.clear()
 
 
@@ -528,6 +740,11 @@ def _count(descriptor: int) -> int:
         return 0
     (packets,) = struct.unpack_from("I", octets)
     return int(packets)
+
+
+def _say_that_all_stays(error: HelloWatchError) -> None:
+    for one in getattr(error, "errors", (error,)):
+        logger.error("The configuration stays as it was", {"why": str(one)})
 
 
 def _how(code: int) -> str:

@@ -101,6 +101,18 @@ class Listener:
         self._thread.daemon = True
         self._thread.start()
 
+    def use(self, settings: WebSettings) -> None:
+        """Go on with another time-out and web configuration file; the address stays.
+
+        Raises ConfigError, or ConfigErrors, where that file cannot be used.
+        """
+        if self._server is None:
+            return
+        if settings.config_file != self._settings.config_file:
+            self._web = self._server.web = WebConfig(settings.config_file)
+        self._server.request_seconds = settings.request_seconds
+        self._settings = settings
+
     def close(self) -> None:
         """Stop listening. Answers under way end by themselves; closing twice does no harm."""
         server, self._server = self._server, None

@@ -81,33 +81,50 @@ class Join:
 
 
 class Account:
-    """What all workers of one interface saw and lost, one after the other."""
+    """What all workers of one interface saw and lost, each known by its serial number."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.state: State | None = None
-        """Of the worker at work, as it told last."""
+        self._states: dict[int, State] = {}
+        """Of each worker, as it told last, until it is known what it lost."""
+        self._at_work: set[int] = set()
         self._coverage = Coverage()
         self._facts = Facts()
         self._up_seconds = 0.0
         self._unreported = 0
-        self._ended: list[State] = []
-        """Of those that ended and whose loss is not told yet."""
 
-    def end(self) -> None:
-        """Note that the worker ended."""
-        if self.state is not None:
-            self._ended.append(self.state)
-        self.state = None
+    def tell(self, serial: int, state: State) -> None:
+        """Take in what a worker at work tells."""
+        self._states[serial] = state
+        self._at_work.add(serial)
 
-    def lose(self, received: int, hellos: int) -> None:
+    def end(self, serial: int) -> None:
+        """Note that a worker ended, or tells no more."""
+        self._at_work.discard(serial)
+
+    @property
+    def is_heard_of(self) -> bool:
+        """Whether a worker is at work that has told something."""
+        return bool(self._at_work)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether frames can be captured."""
+        return any(state.is_up for state in self.at_work())
+
+    def at_work(self) -> Iterator[State]:
+        """Yield what the workers at work have told."""
+        yield from (self._states[serial] for serial in self._at_work)
+
+    def lose(self, serial: int, received: int, hellos: int) -> None:
         """Count what a worker that died found, but did not tell.
 
         ``received``: the frames that passed the filter from its start until another one took
         over; ``hellos``: those it found, the last ones perhaps open.
         """
-        if self._ended:
-            state = self._ended.pop(0)
+        self._at_work.discard(serial)
+        state = self._states.pop(serial, None)
+        if state is not None:
             handled = state.coverage.frames + state.skipped
             lost = max(0, received - handled - state.coverage.frames_dropped)
             unreported = max(0, hellos - state.reported - state.unreported)
@@ -116,14 +133,14 @@ class Account:
     def coverage(self) -> Coverage:
         """Return everything that was seen and lost."""
         whole = self._coverage.copy()
-        for state in self._states():
+        for state in self._states.values():
             whole.merge(state.coverage)
         return whole
 
     def facts(self) -> Facts:
         """Return what the surveys of all workers found; nothing where nobody asked for one."""
         whole = Facts()
-        for facts in (self._facts, *(state.facts for state in self._states())):
+        for facts in (self._facts, *(state.facts for state in self._states.values())):
             if facts is not None:
                 whole.merge(facts)
         return whole
@@ -131,17 +148,12 @@ class Account:
     @property
     def unreported(self) -> int:
         """Hellos that were found and never judged."""
-        return self._unreported + sum(state.unreported for state in self._states())
+        return self._unreported + sum(state.unreported for state in self._states.values())
 
     @property
     def up_seconds(self) -> float:
         """How long the interface could be captured on."""
-        return self._up_seconds + sum(state.up_seconds for state in self._states())
-
-    def _states(self) -> Iterator[State]:
-        yield from self._ended
-        if self.state is not None:
-            yield self.state
+        return self._up_seconds + sum(state.up_seconds for state in self._states.values())
 
     def _add(self, state: State, lost: int, unreported: int) -> None:
         self._coverage.merge(state.coverage)
@@ -168,6 +180,7 @@ class Reader:
         report: Callable[["Reader"], None],
         ready: Callable[[], None],
         passing: Callable[["Reader"], None],
+        reload: Callable[[bytes], None] = lambda _octets: None,
         limit: Limit | None = None,
     ) -> None:
         """Read for these interfaces.
@@ -175,7 +188,7 @@ class Reader:
         ``lock`` is held while events are counted, not while ``sinks`` are told; ``flush`` is
         called when they were. ``report`` answers a request to say what was lost;
         ``ready`` is called once, when every interface was heard of; ``passing`` once a second,
-        or more often.
+        or more often; ``reload`` with other settings, to go on with.
         """
         self.interfaces = tuple(interfaces)
         self.accounts = [Account() for _ in interfaces]
@@ -190,16 +203,19 @@ class Reader:
         self._report = report
         self._ready = ready
         self._passing = passing
+        self._reload = reload
         self._was_ready = False
         self._limit = limit
         self._join = Join()
+        # By the serial number of their worker: the links, and the places they are of.
         self._links: dict[int, Receiver] = {}
+        self._places: dict[int, int] = {}
         self._is_over = False
 
     @property
     def is_ready(self) -> bool:
         """Whether every interface has a worker that has told something."""
-        return all(account.state is not None for account in self.accounts)
+        return all(account.is_heard_of for account in self.accounts)
 
     def run(self) -> None:
         """Work until the launcher says that it was all, or is gone."""
@@ -213,23 +229,22 @@ class Reader:
             poll.poll(wait)
             for descriptor in watched:
                 poll.unregister(descriptor)
-            for place in list(self._links):
-                self._read(place)
+            for serial in list(self._links):
+                self._read(serial)
             self._judge_due()
             self._passing(self)
             self._hear()
-        for place in list(self._links):
-            self._read_to_end(place)
+        for serial in list(self._links):
+            self._read_to_end(serial)
 
     def gauges(self, place: int) -> Gauges:
         """Return what one interface is at; to be called with the lock held."""
         account = self.accounts[place]
-        state = account.state
         return Gauges(
             coverage=account.coverage(),
-            is_up=state is not None and state.is_up,
-            flows=0 if state is None else state.flows,
-            reassembly_bytes=0 if state is None else state.reassembly_bytes,
+            is_up=account.is_up,
+            flows=sum(state.flows for state in account.at_work()),
+            reassembly_bytes=sum(state.reassembly_bytes for state in account.at_work()),
             watched_seconds=account.up_seconds,
             unreported=account.unreported,
         )
@@ -253,66 +268,71 @@ class Reader:
 
     def _obey(self, message: Message) -> None:
         if message.word == "worker":
-            place = int(message.text)
-            self._read_to_end(place)
-            self._links[place] = Receiver(message.descriptor)
-            self._join.arrive(place)
+            place, serial = map(int, message.text.split())
+            for other in [one for one, there in self._places.items() if there == place]:
+                self._read_what_is_there(other)
+            self._links[serial] = Receiver(message.descriptor)
+            self._places[serial] = place
+            self._join.arrive(serial)
         elif message.word == "lost":
-            place, received, hellos = map(int, message.text.split())
-            self._read_what_is_there(place)
-            with self._lock:
-                self.accounts[place].lose(received, hellos)
+            serial, received, hellos = map(int, message.text.split())
+            self._read_to_end(serial)
+            # One of whom an earlier server was told is none of ours.
+            if serial in self._places:
+                with self._lock:
+                    self.accounts[self._places.pop(serial)].lose(serial, received, hellos)
         elif message.word == "report":
             self._report(self)
         elif message.word == "reload":
-            logger.warning("Nothing to reload: there is no configuration file yet")
+            with open(message.descriptor, "rb") as file:
+                self._reload(file.read())
 
-    def _read_to_end(self, place: int) -> None:
+    def _read_to_end(self, serial: int) -> None:
         """Read what a worker that ended, or is about to, has left; and close its link."""
         until = time.monotonic() + DRAIN_SECONDS
-        while place in self._links and time.monotonic() < until:
-            if self._has_something(place, DRAIN_SECONDS):
-                self._read(place)
+        while serial in self._links and time.monotonic() < until:
+            if self._has_something(serial, DRAIN_SECONDS):
+                self._read(serial)
             self._judge_due()
-        if place in self._links:
-            self._part(place)
+        if serial in self._links:
+            self._part(serial)
 
-    def _read_what_is_there(self, place: int) -> None:
-        while place in self._links and self._has_something(place, 0):
-            self._read(place)
+    def _read_what_is_there(self, serial: int) -> None:
+        while serial in self._links and self._has_something(serial, 0):
+            self._read(serial)
 
-    def _has_something(self, place: int, seconds: float) -> bool:
+    def _has_something(self, serial: int, seconds: float) -> bool:
         poll = select.poll()
-        poll.register(self._links[place].fileno(), select.POLLIN)
+        poll.register(self._links[serial].fileno(), select.POLLIN)
         return bool(poll.poll(1000 * seconds))
 
-    def _read(self, place: int) -> None:
-        link = self._links[place]
+    def _read(self, serial: int) -> None:
+        link = self._links[serial]
         try:
             reports = link.receive()
         except LinkError as error:
             # Whoever writes there is not ours any more: have it replaced.
-            fields = {"interface": self.interfaces[place], "why": str(error)}
+            fields = {"interface": self.interfaces[self._places[serial]], "why": str(error)}
             logger.error("A worker reports what cannot be read", fields)
-            self._control.send("broken", str(place))
-            self._part(place)
+            self._control.send("broken", str(serial))
+            self._part(serial)
             return
         for report in reports:
             with self._lock:
-                self.accounts[place].state = report.state
-            self._join.add(place, Due(link, report), time.monotonic())
+                self.accounts[self._places[serial]].tell(serial, report.state)
+            self._join.add(serial, Due(link, report), time.monotonic())
         if link.is_over:
-            self._part(place)
+            self._part(serial)
         if reports and not self._was_ready and self.is_ready:
             self._was_ready = True
             self._ready()
 
-    def _part(self, place: int) -> None:
+    def _part(self, serial: int) -> None:
         """Let go of a link; what came through it is judged in its turn."""
-        link = self._links.pop(place)
-        self._join.leave(place)
+        link = self._links.pop(serial)
+        self._join.leave(serial)
         with self._lock:
-            self.accounts[place].end()
+            self.accounts[self._places[serial]].end(serial)
         self._judge_due()
         link.close()
 

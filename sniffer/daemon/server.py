@@ -49,8 +49,19 @@ class Server:
         )
         self.is_ready = False
         self._watched: dict[str, Callable[[], Gauges]] = {}
-        collector = Metrics(self.picture, ports, profiles, build)
-        self._listener = Listener(settings.web, registry(collector), lambda: self.is_ready)
+        self._metrics = Metrics(self.picture, ports, profiles, build)
+        self._listener = Listener(settings.web, registry(self._metrics), lambda: self.is_ready)
+
+    def use(
+        self, settings: Settings, profiles: Mapping[str, Profile], forced: Profile | None
+    ) -> None:
+        """Go on with other settings; nothing that was counted is lost."""
+        ports, series = settings.ports, settings.metrics.device_series
+        with self.lock:
+            self.judge.use(ports, profiles, forced)
+            self.aggregate.use(settings.inventory, ports, profiles, series)
+            self._metrics.use(ports, profiles)
+        self._listener.use(settings.web)
 
     def watch(self, name: str, gauges: Callable[[], Gauges]) -> None:
         """Show an input or interface; ``gauges`` is called with the lock held."""

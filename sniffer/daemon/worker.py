@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
 from types import FrameType
 
 from msgspec import structs
@@ -18,15 +17,17 @@ from msgspec import structs
 from parsers.batch import Batch
 from sniffer.capture.filter import build, everything
 from sniffer.capture.interfaces import mac_of
-from sniffer.capture.ring import Ring
+from sniffer.capture.ring import SECOND_NS, Ring, RingCounters
 from sniffer.config import Settings
 from sniffer.daemon import privileges, seccomp
 from sniffer.daemon.control import GONE, Control
-from sniffer.daemon.launcher import DRAIN_SECONDS, Tally
+from sniffer.daemon.launcher import DRAIN_SECONDS, Tally, Work
 from sniffer.daemon.link import Sender, State
+from sniffer.daemon.part import Part, Seen
 from sniffer.event import Handshake
 from sniffer.inventory.coverage import Coverage
 from sniffer.survey import Survey
+from sniffer.track.layout import FOR_EVER, SESSION_NS
 from sniffer.track.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -56,10 +57,12 @@ class Worker:
         *,
         surveyed: bool = False,
         keep_evidence: bool = False,
+        is_heir: bool = False,
     ) -> None:
         """Set up the ring on a packet socket. Raises CaptureError.
 
         ``surveyed``: every frame is looked at, for the doctor; else the filter chooses.
+        ``is_heir``: another worker captures there, and this one is to take over from it.
         """
         self._control = control
         self._tally = tally
@@ -78,6 +81,11 @@ class Worker:
             keep_evidence=keep_evidence,
         )
         self._sender = Sender(settings.daemon.waiting_bytes)
+        self._lingers_ns = SECOND_NS * settings.track.answer_seconds + SESSION_NS
+        self._part = Part(is_whole=not is_heir)
+        if is_heir:
+            self.tracker.tell(FOR_EVER, FOR_EVER)
+        self.ring.wake_by(control.fileno())
         self._reported = 0.0
         self._mistakes = 0
 
@@ -102,8 +110,12 @@ class Worker:
                 self.tracker.observe(batch)
             else:
                 self.tracker.tick(batch.now_ns)
+            if self._part.is_waiting:
+                self._part.observe(batch, self._seen(), self.tracker.now_ns)
             self._report(self.tracker.ready(), is_idle=batch.count == 0)
             self._hear()
+            if self._part.is_over and self._has_outlived_its_part():
+                break
         self.tracker.finish()
         self._report(self.tracker.ready(), is_idle=True)
         self._wait_for_reader()
@@ -114,7 +126,12 @@ class Worker:
     def _report(self, handshakes: list[Handshake], is_idle: bool) -> None:
         tracker = self.tracker
         captured = self.ring.counters()
-        self._tally.write(captured.received, tracker.hellos + tracker.open_count)
+        seen = self._part.share(self._seen(captured)) if self._part.is_over else None
+        received = captured.received
+        if seen is not None:
+            # What comes after our part is no loss of ours.
+            received = seen.coverage.frames + seen.skipped + seen.coverage.frames_dropped
+        self._tally.write(received, tracker.hellos + tracker.open_before(self._part.until_ns))
         now = time.monotonic()
         if not (handshakes or is_idle or now - self._reported >= REPORT_SECONDS):
             return
@@ -123,18 +140,16 @@ class Worker:
         for mistake in counted.internal_errors[self._mistakes :]:
             logger.error("A frame could not be handled: our mistake", {"error": mistake})
         self._mistakes = len(counted.internal_errors)
-        coverage = Coverage(**{name: getattr(counted, name) for name in _FROM_TRACKER})
-        coverage.frames_dropped = captured.dropped + captured.lost
-        coverage.last_ns = captured.last_frame_ns
+        seen = seen or self._part.share(self._seen(captured))
         offset_ns = self.ring.clock.offset_ns
         if offset_ns:
             # The wall clock was set; people read events by it.
             handshakes = [structs.replace(h, time_ns=h.time_ns + offset_ns) for h in handshakes]
         state = State(
-            coverage=coverage,
-            skipped=captured.skipped,
+            coverage=seen.coverage,
+            skipped=seen.skipped,
             is_up=captured.is_up,
-            up_seconds=captured.up_seconds,
+            up_seconds=seen.up_seconds,
             flows=counted.flows_open,
             reassembly_bytes=counted.reassembly_bytes,
             reported=0,
@@ -152,6 +167,38 @@ class Worker:
             if message.word == "link" and message.descriptor >= 0:
                 self._sender.connect(message.descriptor)
                 self._sender.flush()
+            elif message.word in ("from", "until"):
+                self._agree(message.word, int(message.text))
+            elif message.word == "level":
+                logging.getLogger().setLevel(int(message.text))
+
+    def _agree(self, word: str, wall_ns: int) -> None:
+        """Begin or end to tell at a time, if that is still to come."""
+        time_ns = wall_ns - self.ring.clock.offset_ns
+        if self.tracker.now_ns >= time_ns:
+            self._control.send("late")
+            return
+        if word == "from":
+            self._part.from_ns = time_ns
+        else:
+            self._part.until_ns = time_ns
+        self.tracker.tell(self._part.from_ns, self._part.until_ns)
+        self._control.send("agreed")
+
+    def _has_outlived_its_part(self) -> bool:
+        """Tell whether nothing is waited for any more that another worker does not tell."""
+        until_ns = self._part.until_ns
+        is_late = self.tracker.now_ns >= until_ns + self._lingers_ns
+        return is_late or not self.tracker.open_before(until_ns)
+
+    def _seen(self, captured: RingCounters | None = None) -> Seen:
+        """Return what was seen and lost since the start."""
+        captured = captured or self.ring.counters()
+        counted = self.tracker.counters()
+        coverage = Coverage(**{name: getattr(counted, name) for name in _FROM_TRACKER})
+        coverage.frames_dropped = captured.dropped + captured.lost
+        coverage.last_ns = captured.last_frame_ns
+        return Seen(coverage, captured.skipped, captured.up_seconds)
 
     def _wait_for_reader(self) -> None:
         until = time.monotonic() + DRAIN_SECONDS / 2
@@ -162,12 +209,10 @@ class Worker:
         self._sender.close()
 
 
-def work_with(
-    settings: Settings, *, surveyed: bool = False, keep_evidence: bool = False
-) -> Callable[[str, int, Control, Tally], int]:
+def work_with(settings: Settings, *, surveyed: bool = False, keep_evidence: bool = False) -> Work:
     """Return what the launcher runs in a worker, with these settings."""
 
-    def work(interface: str, descriptor: int, control: Control, tally: Tally) -> int:
+    def work(interface: str, descriptor: int, control: Control, tally: Tally, is_heir: bool) -> int:
         close_all_but(control.fileno(), descriptor)
         worker = Worker(
             interface,
@@ -177,6 +222,7 @@ def work_with(
             settings,
             surveyed=surveyed,
             keep_evidence=keep_evidence,
+            is_heir=is_heir,
         )
         if not worker.enter_cage():
             fields = {"interface": interface}

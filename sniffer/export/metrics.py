@@ -107,9 +107,13 @@ class Metrics(Collector):
     ) -> None:
         """Show what ``take`` returns, for these ports and profiles."""
         self._take = take
+        self._build = build
+        self.use(ports, profiles)
+
+    def use(self, ports: Ports, profiles: Mapping[str, Profile]) -> None:
+        """Show other ports and profiles from now on."""
         self._profiles = profiles
         self._protocols = protocols(ports)
-        self._build = build
 
     def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Yield every family without samples."""

@@ -227,6 +227,30 @@ class Aggregate:
         """Devices held now."""
         return len(self._quiet) + len(self._telling)
 
+    def use(
+        self,
+        settings: InventorySettings,
+        ports: Ports,
+        profiles: Mapping[str, Profile],
+        device_series: int,
+    ) -> None:
+        """Go on with other bounds, ports and profiles; no count changes.
+
+        Where there is less room than before, devices and series are let go as if they had
+        found none.
+        """
+        self.ports, self.profiles = ports, profiles
+        self._settings = settings
+        self._most_rows = DETAIL_PER_DEVICE * settings.devices
+        while self.device_count > settings.devices:
+            self._let_one_go()
+        fewer = device_series < self._series.most
+        self._series.most = device_series
+        if fewer:
+            self._series = self._series.joined(Series(0), dict(self._devices()))
+            for address, device in self._devices():
+                self._series.update(address, device)
+
     def tick(self, now_ns: int) -> None:
         """Let time pass up to a frame time; it never goes back."""
         if self.now_ns is None or now_ns > self.now_ns:

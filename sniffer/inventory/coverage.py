@@ -99,6 +99,17 @@ class Coverage(Struct, kw_only=True):
             mine_ns = self.last_ns
             self.last_ns = other.last_ns if mine_ns is None else max(mine_ns, other.last_ns)
 
+    def without(self, other: "Coverage") -> "Coverage":
+        """Return what is counted here and was not yet in ``other``, an earlier state of it."""
+        rest = self.copy()
+        for name in _COUNTERS:
+            setattr(rest, name, getattr(self, name) - getattr(other, name))
+        for name in _BY_REASON:
+            mine, theirs = getattr(rest, name), getattr(other, name)
+            left = {reason: count - theirs.get(reason, 0) for reason, count in mine.items()}
+            setattr(rest, name, {reason: count for reason, count in left.items() if count})
+        return rest
+
     def copy(self) -> "Coverage":
         """Return the same counters, held apart from these."""
         other = Coverage()

@@ -29,10 +29,16 @@ class Judge:
         self, ports: Ports, profiles: Mapping[str, Profile], forced: Profile | None = None
     ) -> None:
         """Judge by these profiles, or by ``forced`` alone: the one of ``--profile``."""
+        self._ladders = Ladders()
+        self.use(ports, profiles, forced)
+
+    def use(
+        self, ports: Ports, profiles: Mapping[str, Profile], forced: Profile | None = None
+    ) -> None:
+        """Judge by others from now on; clients' earlier offers stay known."""
         self._ports = ports
         self._forced = forced
         self._destinations = Destinations(profiles.values())
-        self._ladders = Ladders()
         # The key is wire text, so it is octets, whose hash is keyed, and the size is bound.
         self._choices: dict[bytes, tuple[Profile | None, DestinationBasis | None]] = {}
         self._rules: dict[tuple[str, str], Rules | None] = {}

@@ -11,7 +11,7 @@ cdef class Agenda:
     cdef object path, waiting, ending, evidence
     cdef list order, settled
     cdef readonly Py_ssize_t open_count
-    cdef long long serial
+    cdef long long serial, from_ns, until_ns
     cdef readonly long long next_deadline_ns, hellos, evicted
     cdef readonly list incomplete
 

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from sniffer.event import Handshake
 from sniffer.track.counters import INCOMPLETE_REASONS
 from sniffer.track.evidence import Evidence
-from sniffer.track.layout import SECOND_NS
+from sniffer.track.layout import FOR_EVER, SESSION_NS
 from sniffer.track.outcome import Attempt
 
-SESSION_NS = 10 * SECOND_NS
-"""How long the end of an established session is waited for."""
 FEW_WAITING = 1024
 """So many attempts may wait for their time though they are closed."""
 
@@ -49,6 +47,8 @@ class Agenda:
         self.open_count = 0
         self.serial = 0
         self.next_deadline_ns = 0
+        self.from_ns = 0
+        self.until_ns = FOR_EVER
         self.hellos = 0
         self.evicted = 0
         self.incomplete = [0] * len(INCOMPLETE_REASONS)
@@ -129,6 +129,19 @@ class Agenda:
                 heapq.heapreplace(self.order, (attempt.frame, self._next(), attempt))
         return None
 
+    def tell(self, from_ns: int, until_ns: int) -> None:
+        """Tell only of hellos from one time on and before another; somebody else of the rest."""
+        self.from_ns, self.until_ns = from_ns, until_ns
+
+    def open_before(self, time_ns: int) -> int:
+        """Return how many hellos before a time are waited for."""
+        waited_for = {
+            id(attempt)
+            for _, attempt in (*self.waiting, *self.ending)
+            if not attempt.closed and attempt.time_ns < time_ns
+        }
+        return len(waited_for)
+
     def unfinished(self) -> Iterator[Attempt]:
         """Yield the attempts that are still waited for, the input being at its end."""
         for waiting in (self.waiting, self.ending):
@@ -167,10 +180,11 @@ class Agenda:
             return
         if attempt.doubtful and attempt.server_hello is None and attempt.alert is None:
             return
-        self.hellos += 1
-        if not hello.complete:
-            self.incomplete[attempt.cut_reason] += 1
-        self.settled.append(attempt.handshake(hello, self.path))
+        if self.from_ns <= attempt.time_ns < self.until_ns:
+            self.hellos += 1
+            if not hello.complete:
+                self.incomplete[attempt.cut_reason] += 1
+            self.settled.append(attempt.handshake(hello, self.path))
         # The deque of deadlines may hold it a while longer; not what it holds.
         attempt.hello = attempt.server_hello = None
         attempt.evidence = ()

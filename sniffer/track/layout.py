@@ -101,6 +101,10 @@ NO_ROOM = -1
 """Nothing: another buffer has to go before that."""
 
 SECOND_NS = 1_000_000_000
+SESSION_NS = 10 * SECOND_NS
+"""How long the end of an established session is waited for."""
+FOR_EVER = (1 << 63) - 1
+"""A time that never comes."""
 
 FIN = 0x01
 SYN = 0x02

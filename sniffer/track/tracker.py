@@ -212,6 +212,17 @@ class Tracker:
         """Return the handshakes settled since the last call."""
         return self.agenda.ready()
 
+    def tell(self, from_ns: int, until_ns: int) -> None:
+        """Tell only of hellos from one time on and before another.
+
+        All frames are followed, and counted; somebody else tells of the other hellos.
+        """
+        self.agenda.tell(from_ns, until_ns)
+
+    def open_before(self, time_ns: int) -> int:
+        """Return how many hellos before a time have no outcome yet."""
+        return self.agenda.open_before(time_ns)
+
     def finish(self) -> None:
         """Settle everything that is still open: there is no more input."""
         for attempt in self.agenda.unfinished():

@@ -9,7 +9,15 @@ import pytest
 from program import ROOT
 
 from sniffer.config import Settings
-from sniffer.config_file import LONGEST_FILE, Configuration, Sources, settings_known, toml_value
+from sniffer.config_file import (
+    LONGEST_FILE,
+    NEEDS_RESTART,
+    Configuration,
+    Sources,
+    needs_new_worker,
+    settings_known,
+    toml_value,
+)
 from sniffer.errors import ConfigError, ConfigErrors
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
@@ -20,6 +28,7 @@ ANOTHER = {
     "watch.ports": ('"993,10143/imap"', "993,10143/imap", "993,10143/imap"),
     "judge.profile": ('"gmail"', "gmail", "gmail"),
     "judge.profiles": ('["/p/mine.toml"]', "/p/mine.toml", ("/p/mine.toml",)),
+    "capture.source": ('"ring"', "ring", "ring"),
     "web.listen_address": ('"[::1]:9"', "[::1]:9", "[::1]:9"),
     "web.config_file": ('"/p/web.yml"', "/p/web.yml", "/p/web.yml"),
     "log.level": ('"debug"', "debug", "debug"),
@@ -161,7 +170,7 @@ def test_variables_of_others_are_let_be(load):
         ("[web]\nrequest_seconds = 0", "request_seconds: 0 is not a number above 0, at most 600"),
         ("[capture]\ntunnels = 1", "FILE:2: capture.tunnels: 1 is not true or false"),
         ("[capture]\nblock_bytes = 70000", "70000 is no power of two: 65536 or 131072"),
-        ("[log]\nlevel = 'loud'", "'loud' is not one of debug, error, info, warning"),
+        ("[log]\nlevel = 'loud'", "'loud' is not one of error, warning, info, debug"),
         ("[watch]\ninterfaces = 'eth1'", "watch.interfaces: 'eth1' is not a list of texts"),
         ("[watch]\ninterfaces = ['a/b']", "watch.interfaces: 'a/b' is no interface's name"),
         ("[watch]\nports = '99999'", "FILE:2: watch.ports: '99999' is no port: write 1 to 65535"),
@@ -229,3 +238,17 @@ def test_every_setting_has_bounds_that_its_default_keeps():
     for setting in settings_known().values():
         assert msgspec.convert(setting.default, setting.type) == setting.default
         assert "None" not in setting.allowed
+
+
+@pytest.mark.parametrize("key", settings_known())
+def test_documented_is_what_a_reload_makes_of_each_setting(key):
+    rows = re.findall(r"^\| (`.*?) \| (\w+ .*) \|$", PAGE, re.MULTILINE)
+    section = key.partition(".")[0]
+    named = {name: what for keys, what in rows for name in keys.split(", ")}
+    told = named.get(f"`{key}`") or named[f"`{section}`"]
+    if key in NEEDS_RESTART:
+        assert told.startswith("used after a restart")
+    elif needs_new_worker(key):
+        assert told.startswith("used by a new capturing process")
+    else:
+        assert told.startswith("used at once")

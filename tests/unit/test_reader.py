@@ -92,23 +92,33 @@ def test_what_a_worker_told_is_judged_though_it_left(join):
 
 def test_account_goes_on_over_workers_that_end():
     account = Account()
-    account.state = state(coverage=Coverage(frames=10, hellos=2), reported=2, up_seconds=5.0)
-    account.end()
-    account.state = state(coverage=Coverage(frames=1, hellos=1), up_seconds=1.0)
+    account.tell(1, state(coverage=Coverage(frames=10, hellos=2), reported=2, up_seconds=5.0))
+    account.end(1)
+    assert not account.is_heard_of
+    account.tell(2, state(coverage=Coverage(frames=1, hellos=1), up_seconds=1.0))
     assert account.coverage().frames == 11
     assert account.coverage().hellos == 3
     assert account.up_seconds == 6.0
 
 
+def test_two_workers_at_once_are_added_up():
+    account = Account()
+    account.tell(1, state(coverage=Coverage(frames=10), flows=2))
+    account.tell(2, state(coverage=Coverage(frames=1), flows=3, is_up=False))
+    assert account.coverage().frames == 11
+    assert sum(one.flows for one in account.at_work()) == 5
+    assert account.is_up
+
+
 def test_loss_of_a_dead_worker_is_what_passed_and_was_not_told():
     account = Account()
     seen = Coverage(frames=10, frames_dropped=4, hellos=3)
-    account.state = state(coverage=seen, skipped=1, reported=2, unreported=1)
-    account.end()
-    account.state = state(coverage=Coverage(frames=5))
+    account.tell(1, state(coverage=seen, skipped=1, reported=2, unreported=1))
+    account.end(1)
+    account.tell(2, state(coverage=Coverage(frames=5)))
     # 100 passed the filter: 10 were handled, 1 skipped, 4 known as dropped. Of 7 hellos
     # found 2 were told and 1 is known as unreported.
-    account.lose(100, 7)
+    account.lose(1, 100, 7)
     told = account.coverage()
     assert told.frames == 15
     assert told.frames + told.frames_dropped == 100 - 1 + 5
@@ -117,7 +127,7 @@ def test_loss_of_a_dead_worker_is_what_passed_and_was_not_told():
 
 def test_loss_that_belongs_to_an_earlier_server_is_not_counted_here():
     account = Account()
-    account.state = state(coverage=Coverage(frames=5))
-    account.lose(100, 7)
+    account.tell(2, state(coverage=Coverage(frames=5)))
+    account.lose(1, 100, 7)
     assert account.coverage().frames_dropped == 0
     assert account.unreported == 0
