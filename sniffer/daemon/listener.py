@@ -12,6 +12,7 @@ import errno
 import io
 import logging
 import select
+import selectors
 import socket
 import ssl
 import threading
@@ -41,6 +42,9 @@ LINGER_SECONDS = 1.0
 
 CONNECTIONS = 64
 """Connections with a thread at once; beyond it the one silent for longest is closed."""
+
+LOOK_SECONDS = 0.1
+"""How often refused connections are looked at, while there are any."""
 
 LINGERING = 64
 """Refused connections kept open for that at once; beyond it the oldest is closed."""
@@ -95,10 +99,7 @@ class Listener:
                 failed = error
         else:
             raise _unusable(where, failed) from failed
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics"
-        )
-        self._thread.daemon = True
+        self._thread = threading.Thread(target=self._server.serve, name="metrics", daemon=True)
         self._thread.start()
 
     def use(self, settings: WebSettings) -> None:
@@ -118,10 +119,10 @@ class Listener:
         server, self._server = self._server, None
         if server is None:
             return
-        server.shutdown()
-        server.server_close()
+        server.stop()
         if self._thread is not None:
             self._thread.join()
+        server.server_close()
 
     @property
     def url(self) -> str:
@@ -231,7 +232,26 @@ class _Server(ThreadingMixIn, TCPServer):
         """By descriptor: connections without a request, the one silent for longest first."""
         self._lock = threading.Lock()
         self._refused: deque[tuple[float, socket.socket]] = deque()
+        self._stop, self._stopped = socket.socketpair()
         super().__init__(address, _Request)
+
+    def serve(self) -> None:
+        """Answer until ``stop``; asleep as long as nobody comes."""
+        self.timeout = 0
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(self._stopped, selectors.EVENT_READ)
+            while True:
+                ready = selector.select(LOOK_SECONDS if self._refused else None)
+                if any(key.fileobj is self._stopped for key, _ in ready):
+                    return
+                if ready:
+                    self.handle_request()
+                self.service_actions()
+
+    def stop(self) -> None:
+        """Have ``serve`` return."""
+        self._stop.close()
 
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6 and self.server_address[0] == "::":
@@ -345,6 +365,7 @@ class _Server(ThreadingMixIn, TCPServer):
 
     def server_close(self) -> None:
         super().server_close()
+        self._stopped.close()
         while self._refused:
             self._refused.popleft()[1].close()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -459,6 +460,41 @@ def test_it_captures_within_a_second(ns, tmp_path):
     subprocess.run([sys.executable, "-c", "import msgspec, click"], check=True)
     alone = time.monotonic() - before
     assert took < max(1.0, 12 * alone), (took, alone)
+
+
+def test_it_wakes_up_no_more_than_once_a_second_when_idle(ns, tmp_path):
+    with daemon(ns, "-i", "mirror", cwd=tmp_path) as watching:
+        eventually(lambda: watching.metric("hellowatch_capture_up") == 1)
+        time.sleep(1.5)
+        names = ("hw-mirror", "hw-server")
+        pids = [watching.process.pid, *(watching.child(name) for name in names)]
+        before, begun = [wake_ups(pid) for pid in pids], time.monotonic()
+        time.sleep(3)
+        after, took = [wake_ups(pid) for pid in pids], time.monotonic() - begun
+    woken = [two - one for one, two in zip(before, after, strict=True)]
+    assert woken[0] == 0
+    assert max(woken[1:]) <= took + 2
+
+
+def wake_ups(pid: int) -> int:
+    """Return how often a process, all its threads, waited for something."""
+    statuses = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", s, re.M)[1]) for s in statuses)
+
+
+def test_old_devices_are_named_once_and_an_empty_screen_says_what_it_is_worth(ns, tmp_path):
+    with ns.sender("far") as far, daemon(ns, "-i", "mirror", cwd=tmp_path) as watching:
+        assert "hellowatch: nothing seen yet. A working day, better a month end," in (
+            watching.told.decode()
+        )
+        watching.process.send_signal(signal.SIGUSR1)
+        eventually(lambda: b"no old TLS seen yet. Watched for " in watching.told)
+        Caller(far).call(3)
+        eventually(lambda: b"New device with old TLS device=10.0.0.50" in watching.told)
+        watching.process.send_signal(signal.SIGUSR1)
+        eventually(lambda: watching.told.count(b"packets captured, ") == 2)
+        assert watching.end() == 0
+    assert watching.told.count(b"New device") == watching.told.count(b"no old TLS") == 1
 
 
 # ------------------------------------------------------------------------ the cage
