@@ -126,12 +126,13 @@ class Worker:
     def _report(self, handshakes: list[Handshake], is_idle: bool) -> None:
         tracker = self.tracker
         captured = self.ring.counters()
-        seen = self._part.share(self._seen(captured)) if self._part.is_over else None
-        received = captured.received
-        if seen is not None:
+        received, open_count, seen = captured.received, tracker.open_count, None
+        if self._part.is_over:
             # What comes after our part is no loss of ours.
+            seen = self._part.share(self._seen(captured))
             received = seen.coverage.frames + seen.skipped + seen.coverage.frames_dropped
-        self._tally.write(received, tracker.hellos + tracker.open_before(self._part.until_ns))
+            open_count = tracker.open_before(self._part.until_ns)
+        self._tally.write(received, tracker.hellos + open_count)
         now = time.monotonic()
         if not (handshakes or is_idle or now - self._reported >= REPORT_SECONDS):
             return

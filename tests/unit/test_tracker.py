@@ -11,6 +11,7 @@ from parsers.batch import Batch
 from parsers.tls.facts import TLS_1_0, TLS_1_2, TLS_1_3
 from sniffer.config import DEFAULT_PORTS, TrackSettings
 from sniffer.event import Side
+from sniffer.track.layout import FOR_EVER
 
 OLD = craft.client_hello(craft.TLS_1_0, sni="outlook.office365.com")
 OTHER = craft.client_hello(craft.TLS_1_0, random=bytes(32))
@@ -674,3 +675,23 @@ def test_the_next_batch_goes_on_where_the_last_one_ended():
     (found,) = one.ready()
     assert found.frame == len(frames) - 1
     assert found.outcome == "alert"
+
+
+@pytest.mark.parametrize("told", [["first"], ["second"], ["first", "second"]])
+def test_hellos_of_another_time_are_followed_and_left_to_somebody_else_to_tell(told):
+    first, second = opened(client_port=40_000).client(OLD), opened(client_port=40_001)
+    border = first.time_ns + SECOND_NS
+    second.time_ns = border + SECOND_NS
+    second.client(OLD[:20])
+    one = tracker(ordered=False)
+    one.tell(0 if "first" in told else border, FOR_EVER if "second" in told else border)
+    for talk in (first, second):
+        one.observe(batch_of(list(talk.frames())))
+    assert one.open_before(border) == 1
+    one.finish()
+    assert one.open_before(FOR_EVER) == 0
+    ports = [handshake.flow.source_port for handshake in one.ready()]
+    assert ports == [{"first": 40_000, "second": 40_001}[name] for name in told]
+    counted = one.counters()
+    assert counted.hellos == len(told)
+    assert sum(counted.incomplete.values()) == told.count("second")
