@@ -161,9 +161,11 @@ def over_several_records(difference: Difference) -> bool:
 
 
 def over_several_segments(difference: Difference) -> bool:
-    """Tell whether the payload of the hello's frame does not begin with it."""
-    payload = _payload(difference)
-    return payload[:2] != b"\x16\x03" or payload[5:6] != b"\x01"
+    """Tell whether the payload of the hello's frame does not hold all of it."""
+    payload, evidence = _payload(difference), difference.evidence
+    if payload[:2] != b"\x16\x03" or payload[5:6] != b"\x01":
+        return True
+    return evidence is not None and evidence.payload_length < 5 + int.from_bytes(payload[3:5])
 
 
 CONDITIONS: dict[str, Callable[[Difference], bool]] = {

@@ -5,9 +5,10 @@
 
 What reads or writes beside its memory ends the script at once, with a report. Python's own
 allocator is left out, so that each object's memory has its borders. An interpreter is not
-freed at its end: leaks are not looked for. A build that is there is used again.
+freed at its end: leaks are not looked for. A build of the same sources is used again.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -28,13 +29,16 @@ FLAGS = "-fsanitize=address -fno-omit-frame-pointer -g1"
 
 
 def main() -> int:
-    """Build where nothing is built yet, and run."""
+    """Build what is not built of these sources yet, and run."""
     folder, script = Path(sys.argv[1]).resolve(), sys.argv[2:]
     library = subprocess.run(
         ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    if not (folder / "parsers").is_dir():
+    stamp = folder / "made-of"
+    if not stamp.is_file() or stamp.read_text() != digest():
+        shutil.rmtree(folder, ignore_errors=True)
         build(folder)
+        stamp.write_text(digest())
     env = os.environ | {
         "LD_PRELOAD": library,
         "ASAN_OPTIONS": "detect_leaks=0",
@@ -42,6 +46,17 @@ def main() -> int:
         "PYTHONPATH": str(folder),
     }
     return subprocess.run([sys.executable, *script], env=env, check=False).returncode
+
+
+def digest() -> str:
+    """Return what tells these sources from others."""
+    all_of_them = hashlib.sha256(sys.version.encode())
+    for name in SOURCES:
+        path = ROOT / name
+        for file in sorted(path.rglob("*.p*")) if path.is_dir() else [path]:
+            if file.is_file() and file.suffix != ".pyc":
+                all_of_them.update(file.read_bytes())
+    return all_of_them.hexdigest()
 
 
 def build(folder: Path) -> None:
