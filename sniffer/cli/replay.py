@@ -3,18 +3,23 @@
 import os
 import signal
 import sys
+import threading
 from contextlib import ExitStack, suppress
 from types import FrameType
+
+from msgspec import structs
 
 import parsers
 from sniffer.analysis import input_read, log_evidence_lost, log_mistakes
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile
 from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
+from sniffer.cli.reload import Current
 from sniffer.cli.stop import Stop, Stopped
 from sniffer.cli.wanted import Wanted
+from sniffer.daemon.launcher import say_that_all_stays
 from sniffer.daemon.server import Gauges, Server
-from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK
+from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, HelloWatchError
 from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
 from sniffer.log import one_line
@@ -68,6 +73,7 @@ def replay(path: str, wanted: Wanted) -> int:
         address = server.start()
         stack.callback(server.close)
         _report_on_request(stack, name, pipeline)
+        _reload_on_request(stack, wanted, server)
         screen.announce("metrics at", f"{address}/metrics")
 
         try:
@@ -115,6 +121,32 @@ def _gauges(pipeline: Pipeline) -> Gauges:
         flows=counted.flows_open,
         reassembly_bytes=counted.reassembly_bytes,
     )
+
+
+def _reload_on_request(stack: ExitStack, wanted: Wanted, server: Server) -> None:
+    """Answer SIGHUP with the configuration read anew, as far as a replay can still use it."""
+    current = Current(wanted.sources, wanted.configuration, wanted.frames is not None)
+    one_at_a_time = threading.Lock()
+
+    def reload() -> None:
+        with one_at_a_time:
+            try:
+                change = current.reconfigure()
+                if change is None:
+                    return
+                if change.needs_new_workers:
+                    why = "ports, capture and track are those of the whole replay"
+                    raise ConfigError("--replay", "", why)
+                change.commit()
+                server.use(*structs.astuple(current.in_use))
+            except HelloWatchError as error:
+                say_that_all_stays(error)
+
+    def begin(_number: int, _frame: FrameType | None) -> None:
+        # Apart from what the signal broke into, which may hold the lock of the figures.
+        threading.Thread(target=reload, name="reload", daemon=True).start()
+
+    stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, begin))
 
 
 def _report_on_request(stack: ExitStack, name: str, pipeline: Pipeline) -> None:

@@ -480,7 +480,7 @@ class Launcher:
             else:
                 self._commit(change)
         except HelloWatchError as error:
-            _say_that_all_stays(error)
+            say_that_all_stays(error)
 
     def _start_heirs(self, change: Change) -> None:
         """Have new workers capture beside the old ones. Raises ChildError: no socket is left."""
@@ -547,7 +547,7 @@ class Launcher:
             if place.heir is not None:
                 self._kill(place, place.heir)
         if self._code is None:
-            _say_that_all_stays(failure)
+            say_that_all_stays(failure)
         self._end_change_if_all_took_over()
 
     def _commit(self, change: Change) -> None:
@@ -742,7 +742,8 @@ def _count(descriptor: int) -> int:
     return int(packets)
 
 
-def _say_that_all_stays(error: HelloWatchError) -> None:
+def say_that_all_stays(error: HelloWatchError) -> None:
+    """Say why another configuration is not used; of several mistakes, each."""
     for one in getattr(error, "errors", (error,)):
         logger.error("The configuration stays as it was", {"why": str(one)})
 

@@ -303,6 +303,34 @@ def test_address_that_cannot_be_used_is_one_line(where: str, tmp_path: Path) -> 
     assert run.stderr.count(b"\n") == 1
 
 
+def test_hangup_of_a_replay_reads_the_configuration_anew(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("")
+    family = "hellowatch_device_legacy_hellos_total"
+    with running("--config", "my.toml", "--replay", OFFICE, cwd=tmp_path) as program:
+        program.wait_until_replayed()
+        before = samples(program.get("/metrics")[1], family)
+        stderr = program.process.stderr
+        assert stderr is not None
+        for text, why in (
+            ("[metrics]\ndevice_series = -1\n", b"my.toml:2: metrics.device_series: -1 is not an"),
+            ('[watch]\nports = "1"\n', b"--replay: ports, capture and track are"),
+        ):
+            (tmp_path / "my.toml").write_text(text)
+            program.process.send_signal(signal.SIGHUP)
+            while b"The configuration stays as it was" not in (line := stderr.readline()):
+                assert line
+            assert why in line
+            assert samples(program.get("/metrics")[1], family) == before
+        (tmp_path / "my.toml").write_text("[metrics]\ndevice_series = 0\n")
+        program.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + SECONDS
+        while (after := samples(program.get("/metrics")[1], family)) == before:
+            assert time.monotonic() < until
+        assert {labels["device"] for labels, _ in after} == {"__overflow__"}
+        assert sum(value for _, value in after) == sum(value for _, value in before)
+        assert program.end()[0] == 0
+
+
 def test_every_device_with_old_tls_is_named_once(tmp_path: Path) -> None:
     said = [
         craft.Conversation(f"10.0.0.{1 + number % 3}", client_port=40_000 + number)
