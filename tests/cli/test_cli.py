@@ -67,7 +67,7 @@ def test_every_command_of_the_contract_has_its_line_in_the_help(tmp_path: Path) 
     assert {name for name, _ in lines} == {
         *("run", "analyze", "top", "devices", "handshakes", "watch", "report", "serve"),
         *("probe", "logs", "signins", "leases", "relay", "crosscheck", "profiles"),
-        *("setup", "config", "interfaces", "doctor", "assets"),
+        *("setup", "config", "interfaces", "doctor", "assets", "completion"),
     }
 
 

@@ -36,6 +36,14 @@ def test_target_of_a_later_issue_says_so_and_exits_2(target):
     assert f"make {target}: not built yet" in made.stderr
 
 
+def test_docs_are_made_of_the_commands():
+    made = subprocess.run(
+        ["make", "-n", "docs"], cwd=CHECKOUT, check=True, text=True, stdout=subprocess.PIPE
+    )
+
+    assert "tools/make_man.py build/man" in made.stdout
+
+
 def test_parsers_import_the_standard_library_only_and_none_of_its_doors_outside():
     seen = set()
     for source in (CHECKOUT / "parsers").rglob("*.py"):
