@@ -6,6 +6,7 @@ from sniffer.doctor.finding import Code, Evidence, Finding, Severity
 from sniffer.event import Side, Verdict
 from sniffer.export.ecs import address
 from sniffer.inventory.aggregate import DeviceSnapshot
+from sniffer.inventory.assessment import programs
 from sniffer.judge.profile import Profile
 from sniffer.log import printable
 from sniffer.survey import HOP_STARTS, Certificate
@@ -21,7 +22,7 @@ def outside_nat(evidence: Evidence) -> Finding | None:
     hops = evidence.facts.hops
     found = []
     for device in evidence.snapshot.devices:
-        stacks = len(_stacks(device))
+        stacks = len(programs(device))
         starts = hops.get(device.address, 0).bit_count()
         if stacks >= MANY_STACKS or (stacks >= 2 and starts >= 2):
             found.append((stacks, starts, device))

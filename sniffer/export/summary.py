@@ -11,7 +11,7 @@ from parsers.tls.names import version as version_name
 from sniffer.event import Side, Status
 from sniffer.export.ecs import address, timestamp
 from sniffer.inventory.aggregate import Cell, DeviceSnapshot, Snapshot, StackSnapshot
-from sniffer.inventory.assessment import Assessment, Break, Remark, assess
+from sniffer.inventory.assessment import Assessment, Break, Remark, assess, programs
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import OTHER, Evidence
 from sniffer.judge.profile import Profile
@@ -71,8 +71,7 @@ def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
         "first_seen": timestamp(device.first_ns),
         "last_seen": timestamp(device.last_ns),
         "onset": None if said.onset_ns is None else timestamp(said.onset_ns),
-        # Several stacks may be several programs: that there is one client is all that is sure.
-        "clients_at_least": 1,
+        "clients_at_least": max(1, len(programs(device))),
         "stacks": [stack_json(stack) for stack in device.stacks],
         "will_break": said.will_break,
         "breaks": None if said.breaks is None else break_json(said.breaks),

@@ -83,6 +83,21 @@ def in_use(device: DeviceSnapshot) -> list[ExposureSnapshot]:
     return list(device.exposures)
 
 
+def programs(device: DeviceSnapshot) -> set[tuple[int | None, str]]:
+    """Return what tells the TLS clients at this address apart: no fewer than these were seen.
+
+    That is the best version and the list of suites. Extensions are left out, because the same
+    client sends others when it resumes a session; a lower retry is by one that is there already.
+    """
+    return {
+        (stack.shape.max_offered, stack.shape.suites_hash)
+        for stack in device.stacks
+        if stack.shape is not None
+        and stack.shape.complete
+        and stack.verdict is not Verdict.FALLBACK
+    }
+
+
 def will_break(
     device: DeviceSnapshot,
     exposures: list[ExposureSnapshot],

@@ -78,6 +78,11 @@ class Shape(Struct, frozen=True):
         """The stack's name: its JA4, if it has one, and its version facts in hexadecimal."""
         return self.key[1:]
 
+    @property
+    def suites_hash(self) -> str:
+        """JA4's hash of the sorted suites; of a hello without a JA4 the name of its format."""
+        return self.hello_format if self.ja4 is None else self.ja4.split("_")[1]
+
 
 class Trail:
     """When handshakes of one kind were seen, and how the decided ones ended."""

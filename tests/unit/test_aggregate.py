@@ -581,6 +581,32 @@ def test_every_status_has_a_sentence_and_only_good_ones_have_no_next_step(observ
     assert (told.next_step is None) == (status in (Status.OK, Status.FIXED))
 
 
+RESUMED = handshake(offer=hello(TLS_1_2, extensions=(0, 10, 11, 35)))
+LOWER = (handshake(offer=hello(suites=(0x002F,))), judgement(Verdict.FALLBACK))
+
+
+@pytest.mark.parametrize(
+    ("observed", "clients"),
+    [
+        pytest.param([old(0), old(1)], 1, id="one stack"),
+        pytest.param([old(0), new(0)], 2, id="two versions"),
+        pytest.param([old(0), new(0), weekly(Verdict.OK)], 3, id="two lists of suites"),
+        pytest.param([new(0), (RESUMED, OK)], 1, id="a session resumed"),
+        pytest.param([new(0), LOWER], 1, id="a lower retry"),
+        pytest.param([LOWER], 1, id="nothing but a lower retry"),
+        pytest.param(
+            [new(0), (handshake(offer=hello(None)), judgement(Verdict.UNKNOWN))], 1, id="a cut one"
+        ),
+    ],
+)
+def test_clients_behind_an_address_are_no_fewer_than_was_seen(observed, clients):
+    seen = aggregate()
+    for pair in observed:
+        seen.observe(*pair)
+    (device,) = summary([], seen.snapshot(), FIT, PROFILES)["devices"]
+    assert device["clients_at_least"] == clients
+
+
 def test_why_names_a_hostile_server_harmlessly():
     nasty = hello(name=b"\x1b[31m<b>\n\xe2\x80\xae")
     told = said((handshake(offer=nasty), judgement(profile=None)))
