@@ -11,8 +11,8 @@ from sniffer.cli.options import config_options, file_names, interface_names
 from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK
 
 if TYPE_CHECKING:
-    from sniffer.cli.board import Board
-    from sniffer.cli.feed import Feed
+    from sniffer.top.board import Board
+    from sniffer.top.feed import Feed
 
 EPILOG = """\b
 Keys:
@@ -68,9 +68,9 @@ def command(
         raise click.UsageError("standard output is no terminal; run and analyze write into pipes")
     if path == "-":
         raise click.UsageError("-: the keyboard is needed; analyze reads standard input")
-    from sniffer.cli.board import Board
-    from sniffer.cli.feed import Feed
     from sniffer.log import one_line
+    from sniffer.top.board import Board
+    from sniffer.top.feed import Feed
 
     chosen = [("--ports", ports), ("--profile", profile), ("--config", config)]
     options = [part for name, value in chosen if value is not None for part in (name, value)]
@@ -111,11 +111,11 @@ def _wait(feed: "Feed") -> None:
 def _show(board: "Board", feed: "Feed", what: str) -> int:
     """Show it until told to end; return the exit code."""
     if find_spec("textual") is None:
-        from sniffer.cli.plain import show
+        from sniffer.top.plain import show
 
         show(board, feed)
         return EXIT_OK
-    from sniffer.cli.dashboard import Dashboard
+    from sniffer.top.dashboard import Dashboard
 
     dashboard = Dashboard(board, feed, what)
     dashboard.run()

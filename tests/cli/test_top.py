@@ -16,11 +16,11 @@ from terminal import terminal
 from textual.widgets import DataTable, Input, Static
 
 from parsers.tls.facts import TLS_1_2
-from sniffer.cli import board as boards
-from sniffer.cli.board import Board, matches
-from sniffer.cli.dashboard import MOST_ROWS, Dashboard
 from sniffer.event import Outcome, Verdict
 from sniffer.export import ecs
+from sniffer.top import board as boards
+from sniffer.top.board import Board, matches
+from sniffer.top.dashboard import MOST_ROWS, Dashboard
 
 TOP = [*PROGRAM, "top"]
 TERM = {"TERM": "xterm-256color"}
@@ -267,7 +267,7 @@ def test_no_terminal_is_told(tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_inert_without_textual() -> None:
-    from sniffer.cli.plain import picture
+    from sniffer.top.plain import picture
 
     board = Board()
     board.add([ecs.encode(spoken(name), JUDGEMENT) for name in HOSTILE])

@@ -16,9 +16,9 @@ from typing import IO, Any
 
 import msgspec
 
-from sniffer.cli.board import Board
 from sniffer.export.table import coverage_line
 from sniffer.export.words import COVERAGE, counted
+from sniffer.top.board import Board
 
 PROGRAM = (sys.executable, "-P", "-m", "sniffer.cli.main")
 """Not from the folder somebody happens to be in."""

@@ -9,11 +9,11 @@ from textual.containers import Vertical
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Input, Static
 
-from sniffer.cli.board import ORDERS, Board, Device, Event, matches
-from sniffer.cli.feed import Feed
 from sniffer.errors import EXIT_INTERRUPTED
 from sniffer.export import words
 from sniffer.export.table import STYLES
+from sniffer.top.board import ORDERS, Board, Device, Event, matches
+from sniffer.top.feed import Feed
 
 REFRESH_SECONDS = 0.5
 COVERAGE_SECONDS = 2.0

@@ -7,10 +7,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sniffer.cli.board import Board, Device, Event
-from sniffer.cli.feed import Feed
 from sniffer.export import words
 from sniffer.export.table import STYLES
+from sniffer.top.board import Board, Device, Event
+from sniffer.top.feed import Feed
 
 SECONDS = 0.5
 MOST_ROWS = 20

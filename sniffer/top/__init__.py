@@ -1,0 +1,1 @@
+"""``top``: devices and handshakes as they come, on a terminal."""
