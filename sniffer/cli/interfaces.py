@@ -1,7 +1,6 @@
 """``hellowatch interfaces``: what can be captured on, and what passes there."""
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -41,7 +40,8 @@ TURN_SECONDS = 0.05
     "form",
     metavar="table|json",
     type=click.Choice(["table", "json"]),
-    help="Of standard output: table on a terminal, json in a pipe.",
+    default="table",
+    help="Of standard output: text for people, as if not given, or one JSON document.",
 )
 @click.option(
     "--listen",
@@ -51,9 +51,7 @@ TURN_SECONDS = 0.05
     help="Listen so long and tell what passes: 10, 90s, 5m. Without IFACE: on all that are up.",
 )
 @click.option("--ports", metavar="LIST", help="Ports that carry mail; default as for run.")
-def command(
-    names: tuple[str, ...], form: str | None, seconds: float | None, ports: str | None
-) -> None:
+def command(names: tuple[str, ...], form: str, seconds: float | None, ports: str | None) -> None:
     """List the interfaces: link, speed, driver, addresses, and what passes on them.
 
     Listing needs no privilege; listening needs CAP_NET_RAW.
@@ -66,7 +64,7 @@ def command(
 
 def show(
     names: Sequence[str],
-    form: str | None = None,
+    form: str = "table",
     seconds: float | None = None,
     ports: "Ports | None" = None,
 ) -> None:
@@ -89,7 +87,7 @@ def show(
         heard, is_whole = listen([one for one in chosen if names or one.is_up], seconds, ports)
     known, numbers = links(), {one.index: one.name for one in there}
     told_all = [port_json(one, known, numbers, heard.get(one.name)) for one in chosen]
-    if (form or ("table" if sys.stdout.isatty() else "json")) == "json":
+    if form == "json":
         click.echo(json.dumps({"interfaces": told_all}, indent=2))
     else:
         click.echo(ports_table(told_all), nl=False)

@@ -45,7 +45,7 @@ def ran(
 
 
 def listed(ns: Namespace, cwd: Path, *arguments: str) -> dict[str, dict]:
-    done = ran(ns, cwd, "interfaces", *arguments)
+    done = ran(ns, cwd, "interfaces", "--format", "json", *arguments)
     assert done.returncode == 0, done.stderr
     ports = json.loads(done.stdout)["interfaces"]
     assert [port["index"] for port in ports] == sorted(port["index"] for port in ports)
@@ -96,7 +96,7 @@ def test_listing_needs_no_privilege_and_is_the_same_by_d(ns, tmp_path):
 def test_table_has_a_line_for_each(ns, tmp_path):
     ns.ip("link set mirror down")
     ns.ip("address add 10.9.0.7/24 dev far")
-    lines = ran(ns, tmp_path, "interfaces", "--format", "table").stdout.splitlines()
+    lines = ran(ns, tmp_path, "interfaces").stdout.splitlines()
     assert len(lines) == 1 + 3
     mirror, far = lines[2], lines[3]
     assert mirror.split()[:3] == ["mirror", "veth", "down"]
@@ -122,8 +122,9 @@ def mail(sides: tuple[str, ...] = ()) -> list[bytes]:
 
 def heard(ns: Namespace, cwd: Path, frames: list[bytes], *arguments: str) -> dict:
     """Send frames while it listens; return what was heard on ``mirror``."""
+    listening = ["interfaces", "--format", "json", "--listen", "60", *arguments]
     process = subprocess.Popen(
-        ["ip", "netns", "exec", ns.name, *PROGRAM, "interfaces", "--listen", "60", *arguments],
+        ["ip", "netns", "exec", ns.name, *PROGRAM, *listening],
         cwd=cwd,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -165,7 +166,7 @@ def test_listening_tells_that_one_direction_is_missing(ns, tmp_path):
 
 
 def test_listening_ends_by_itself_and_says_it_in_words(ns, tmp_path):
-    done = ran(ns, tmp_path, "interfaces", "--listen", "0.3", "--format", "table", "mirror")
+    done = ran(ns, tmp_path, "interfaces", "--listen", "0.3", "mirror")
     assert done.returncode == 0, done.stderr
     assert "0 between others; no mail" in done.stdout.splitlines()[-1]
     assert ns.promiscuity("mirror") == 0
