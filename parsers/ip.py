@@ -172,13 +172,17 @@ def _read_ipv6(wire: memoryview, frame: Frame) -> int:
 
 
 def _fragment(frame: Frame, offset: int, more: int) -> int:
-    """Note a fragment whose octets start at ``frame.at``; only some are worth keeping.
-
-    UDP's are let go as UDP's packets are: who sends tunnels in UDP keeps them whole.
-    """
+    """Note a fragment whose octets start at ``frame.at``, if it may carry a TCP segment."""
     frame.fragment_offset = offset
     frame.fragment_more = more
-    if frame.protocol in (PROTOCOL_TCP, PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_GRE):
+    if frame.protocol in (
+        PROTOCOL_TCP,
+        PROTOCOL_UDP,
+        PROTOCOL_IPV4,
+        PROTOCOL_IPV6,
+        PROTOCOL_GRE,
+        PROTOCOL_ETHERIP,
+    ):
         frame.undecoded = FRAGMENTED
         return NO_MATCH
     frame.next = OTHER

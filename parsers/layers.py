@@ -55,6 +55,22 @@ UNDECODED_REASONS = (
 )
 """The metric label of each reason, by its number."""
 
+# The UDP ports that may be a tunnel's.
+PORT_VXLAN = 4789
+PORT_VXLAN_LINUX = 8472
+PORT_VXLAN_GPE = 4790
+PORT_GENEVE = 6081
+PORT_GTP_U = 2152
+PORT_TZSP = 37008
+TUNNEL_PORTS = (
+    PORT_GTP_U,
+    PORT_VXLAN,
+    PORT_VXLAN_GPE,
+    PORT_GENEVE,
+    PORT_VXLAN_LINUX,
+    PORT_TZSP,
+)
+
 # The tunnels a frame may come through.
 TUNNEL_GRE = 1
 TUNNEL_ERSPAN = 2

@@ -35,6 +35,12 @@ from parsers.layers import (
     MALFORMED,
     MPLS,
     OTHER,
+    PORT_GENEVE,
+    PORT_GTP_U,
+    PORT_TZSP,
+    PORT_VXLAN,
+    PORT_VXLAN_GPE,
+    PORT_VXLAN_LINUX,
     PPP,
     TRUNCATED,
     TUNNEL,
@@ -50,13 +56,6 @@ from parsers.layers import (
 
 NO_ID = -1
 MOST_TAGS = 32
-
-PORT_VXLAN = 4789
-PORT_VXLAN_LINUX = 8472
-PORT_VXLAN_GPE = 4790
-PORT_GENEVE = 6081
-PORT_GTP_U = 2152
-PORT_TZSP = 37008
 
 
 def read(wire: memoryview, frame: Frame) -> int:

@@ -15,6 +15,7 @@ import struct
 from array import array
 from dataclasses import dataclass
 
+from parsers.layers import TUNNEL_PORTS
 from sniffer.capture.bpf import (
     ADD,
     AND,
@@ -63,8 +64,6 @@ TCP = 6
 UDP = 17
 TUNNEL_PROTOCOLS = (4, 41, 47, 97, 137)
 """IPv4, IPv6, GRE with ERSPAN, EtherIP and MPLS inside IP."""
-TUNNEL_PORTS = (2152, 4789, 4790, 6081, 8472, 37008)
-"""GTP-U, VXLAN, VXLAN-GPE, GENEVE, VXLAN as Linux has it, TZSP."""
 FRAGMENT = 44
 AUTHENTICATION = 51
 EXTENSIONS = (0, 43, 60, 135, 139, 140)

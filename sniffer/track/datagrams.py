@@ -4,29 +4,44 @@ from parsers import decode
 from parsers.answer import FOUND
 from parsers.batch import Batch
 from parsers.frame import Frame
-from parsers.layers import MOST_TUNNELS, NOTHING, TUNNEL_FIELDS
+from parsers.layers import MOST_TUNNELS, NOTHING, TUNNEL_FIELDS, TUNNEL_PORTS
 from sniffer.track.ends import tunnels_of
 from sniffer.track.fragments import Fragments
 
 LINK_ETHERNET = 1
 LINK_RAW = 101
+UDP = 17
+
+BUDGET_BYTES = 6 << 20
+UDP_BUDGET_BYTES = 2 << 20
+"""Apart, so that what is mostly of no interest cannot crowd out what is."""
+MOST_PASSED_OVER = 4096
+"""Datagrams of UDP remembered to be no tunnel's, while their later fragments come."""
 
 
 class Datagrams:
-    """Fragments waiting for each other; ``whole`` is the batch of the datagram made last."""
+    """Fragments waiting for each other; ``whole`` is the batch of the datagram made last.
+
+    A fragment of UDP is a tunnel's only if the first one, which holds the port, says so.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
-        self.fragments = Fragments()
+        self.fragments = Fragments(BUDGET_BYTES)
+        self.of_udp = Fragments(UDP_BUDGET_BYTES, headed_only=True)
+        self.passed_over: dict[bytes, None] = {}
+        self.cut = 0
         self.whole = Batch(1)
 
     def lost(self) -> int:
-        """Return how many frames held a fragment of a datagram that was given up."""
-        return sum(self.fragments.lost.values())
+        """Return how many frames held a fragment that was cut, or of a datagram given up."""
+        given_up = (*self.fragments.lost.values(), *self.of_udp.lost.values())
+        return self.cut + sum(given_up)
 
     def finish(self) -> None:
         """Give up what is still waiting."""
         self.fragments.finish()
+        self.of_udp.finish()
 
     def add(self, batch: Batch, index: int, frame: Frame, now_ns: int) -> int | None:
         """Keep the fragment decoded in ``frame``.
@@ -35,6 +50,11 @@ class Datagrams:
         and return the answer; None: others are missing.
         """
         wire = batch.wire
+        is_udp = frame.protocol == UDP
+        if frame.missing:
+            # What a cut fragment of UDP was is not known.
+            self.cut += not is_udp
+            return None
         size = 4 if frame.ip_version == 4 else 16
         source = bytes(wire[frame.source : frame.source + size])
         destination = bytes(wire[frame.destination : frame.destination + size])
@@ -46,7 +66,9 @@ class Datagrams:
             + bytes((frame.protocol, frame.tunnel_type))
             + (frame.tunnel_id + 1).to_bytes(8, "big")
         )
-        data = self.fragments.add(
+        if is_udp and self._is_passed_over(wire, frame, key):
+            return None
+        data = (self.of_udp if is_udp else self.fragments).add(
             key,
             frame.fragment_offset,
             bytes(wire[frame.at : frame.end]),
@@ -61,15 +83,30 @@ class Datagrams:
             link = LINK_ETHERNET
             kind = b"\x08\x00" if size == 4 else b"\x86\xdd"
             packet = bytes(6) + bytes(wire[frame.mac : frame.mac + 6]) + kind + packet
+        number, time_ns = batch.first_frame + index, batch.times_ns[index]
         whole = self.whole
         whole.clear()
-        whole.first_frame = batch.first_frame + index
+        whole.first_frame = number
         whole.wire = memoryview(packet + b"".join(ip for _, _, ip in tunnels))
-        whole.add(0, len(packet), len(packet), batch.times_ns[index], frame.vlan, link)
+        whole.add(0, len(packet), len(packet), time_ns, frame.vlan, link)
         answer = decode.decode(whole, 0, frame)
         if answer == FOUND:
             _came_through(frame, tunnels, len(packet))
         return answer
+
+    def _is_passed_over(self, wire: memoryview, frame: Frame, key: bytes) -> bool:
+        """Tell whether a fragment of UDP is surely no tunnel's."""
+        if frame.fragment_offset:
+            return key in self.passed_over
+        self.passed_over.pop(key, None)
+        at = frame.at
+        if frame.end - at >= 4 and (wire[at + 2] << 8 | wire[at + 3]) in TUNNEL_PORTS:
+            return False
+        if len(self.passed_over) >= MOST_PASSED_OVER:
+            del self.passed_over[next(iter(self.passed_over))]
+        self.passed_over[key] = None
+        self.of_udp.forget(key)
+        return True
 
 
 def _came_through(frame: Frame, tunnels: list[tuple[int, int, bytes]], at: int) -> None:

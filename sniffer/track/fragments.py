@@ -5,6 +5,7 @@ overlap with other content drop the whole datagram, since which of them a receiv
 depends on the receiver (RFC 8200 section 4.5 and RFC 5722 have it dropped, too).
 """
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
 
 BUDGET_BYTES = 8 << 20
@@ -16,55 +17,79 @@ WAIT_NS = 30_000_000_000
 
 
 class Datagram:
-    """The pieces of one datagram so far."""
+    """The pieces of one datagram so far; no two of them overlap."""
 
-    __slots__ = ("cost", "frames", "pieces", "since_ns", "total")
+    __slots__ = ("cost", "end", "frames", "held", "pieces", "since_ns", "starts", "total")
     cost: int
+    end: int
+    """Behind the last octet held."""
     frames: int
+    held: int
+    """Octets held."""
     pieces: dict[int, bytes]
     since_ns: int
+    starts: list[int]
+    """Where the pieces begin, sorted."""
     total: int | None
     """Length of all the data, once the last fragment was seen."""
 
     def __init__(self, since_ns: int) -> None:
         """Begin without a piece."""
         self.cost = 0
+        self.end = 0
         self.frames = 0
+        self.held = 0
         self.pieces = {}
         self.since_ns = since_ns
+        self.starts = []
         self.total = None
-
-    def joined(self) -> bytes | None:
-        """Return all the data, or None while some are missing."""
-        if self.total is None:
-            return None
-        at = 0
-        for offset in sorted(self.pieces):
-            if offset != at:
-                return None
-            at += len(self.pieces[offset])
-        if at != self.total:
-            return None
-        return b"".join(self.pieces[offset] for offset in sorted(self.pieces))
 
     def contradicts(self, offset: int, octets: bytes) -> bool:
         """Tell whether a piece overlaps others with anything but the same again."""
+        same = self.pieces.get(offset)
+        if same is not None:
+            return same != octets
         end = offset + len(octets)
-        for at, piece in self.pieces.items():
-            if at < end and offset < at + len(piece) and (at, piece) != (offset, octets):
-                return True
+        place = bisect_left(self.starts, offset)
+        if place and self._end_of(self.starts[place - 1]) > offset:
+            return True
+        if place < len(self.starts) and self.starts[place] < end:
+            return True
         return self.total is not None and end > self.total
+
+    def put(self, offset: int, octets: bytes) -> int:
+        """Take in a piece that contradicts none; return what it costs."""
+        if offset in self.pieces:
+            return 0
+        insort(self.starts, offset)
+        self.pieces[offset] = octets
+        self.held += len(octets)
+        self.end = max(self.end, offset + len(octets))
+        cost = len(octets) + PIECE_OVERHEAD
+        self.cost += cost
+        return cost
+
+    def joined(self) -> bytes | None:
+        """Return all the data, or None while some are missing."""
+        if self.held != self.total:
+            return None
+        return b"".join(self.pieces[start] for start in self.starts)
+
+    def _end_of(self, start: int) -> int:
+        return start + len(self.pieces[start])
 
 
 class Fragments:
     """Datagrams that wait for their missing fragments, the oldest first.
 
-    ``lost`` counts the frames of those that were given up, by reason.
+    ``lost`` counts the frames of those that were given up, by reason; with ``headed_only``
+    only where the first fragment was seen: without it nobody knows what it was.
     """
 
-    def __init__(self, budget: int = BUDGET_BYTES) -> None:
+    def __init__(self, budget: int = BUDGET_BYTES, *, headed_only: bool = False) -> None:
         """Begin empty; ``budget`` bounds the octets held."""
         self.budget = budget
+        self.headed_only = headed_only
         self.held = 0
         self.waiting: OrderedDict[bytes, Datagram] = OrderedDict()
         self.lost: dict[str, int] = {}
@@ -84,15 +109,11 @@ class Fragments:
             self._give_up(key, "overlap" if not uneven else "malformed")
             return None
         if not more:
-            if any(at + len(piece) > end for at, piece in datagram.pieces.items()):
+            if datagram.end > end:
                 self._give_up(key, "overlap")
                 return None
             datagram.total = end
-        if offset not in datagram.pieces:
-            datagram.pieces[offset] = octets
-            cost = len(octets) + PIECE_OVERHEAD
-            datagram.cost += cost
-            self.held += cost
+        self.held += datagram.put(offset, octets)
         data = datagram.joined()
         if data is None:
             while self.held > self.budget:
@@ -101,6 +122,12 @@ class Fragments:
         self.held -= datagram.cost
         del self.waiting[key]
         return data
+
+    def forget(self, key: bytes) -> None:
+        """Let go of a datagram that turned out to be of no interest."""
+        datagram = self.waiting.pop(key, None)
+        if datagram is not None:
+            self.held -= datagram.cost
 
     def finish(self) -> None:
         """Give up what is still waiting."""
@@ -117,4 +144,5 @@ class Fragments:
     def _give_up(self, key: bytes, reason: str) -> None:
         datagram = self.waiting.pop(key)
         self.held -= datagram.cost
-        self.lost[reason] = self.lost.get(reason, 0) + datagram.frames
+        if 0 in datagram.pieces or not self.headed_only:
+            self.lost[reason] = self.lost.get(reason, 0) + datagram.frames

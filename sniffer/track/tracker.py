@@ -20,7 +20,7 @@ from parsers.answer import FOUND, NO_MATCH
 from parsers.batch import Batch
 from parsers.counts import Counts
 from parsers.frame import Frame
-from parsers.layers import FRAGMENTED, READ, UNDECODED_REASONS
+from parsers.layers import FRAGMENTED, MOST_TUNNELS, READ, UNDECODED_REASONS
 from sniffer.config import IMPLICIT_TLS, Ports, TrackSettings
 from sniffer.event import Flow, Handshake, Outcome, Session, Side
 from sniffer.track.agenda import Agenda
@@ -354,15 +354,17 @@ class Tracker:
     def _fragment(self, batch: Batch, index: int) -> None:
         """Keep the fragment in ``frame``; once its datagram is whole, follow that."""
         frame = self.frame
-        if frame.missing:
-            self.undecoded[FRAGMENTED] += 1
-            return
+        whole = self.datagrams.whole
         answer = self.datagrams.add(batch, index, frame, self.now_ns)
+        for _ in range(MOST_TUNNELS):
+            if answer is None or frame.undecoded != FRAGMENTED:
+                break
+            # What the datagram carries is a fragment itself.
+            answer = self.datagrams.add(whole, 0, frame, self.now_ns)
         if answer is None:
             return
         if frame.undecoded != READ:
             self.undecoded[frame.undecoded] += 1
-        whole = self.datagrams.whole
         if answer == FOUND and self._matters(whole.wire, frame, self.flows):
             self._segment(whole, 0)
 
