@@ -4,12 +4,13 @@ The client alone decides: behind the line that asks for the upgrade comes its he
 the server refused, another line. So one direction of a capture is enough, and what a server
 says in clear is not needed. Commands are case-insensitive, lines end with CRLF or a bare LF.
 
-    state \ command     EHLO, CAPA, ...   STARTTLS, STLS   AUTH ...     any other
-    ASKING             ASKING            UPGRADE          SASL         OVER
-    SASL               ASKING            UPGRADE          SASL         SASL
-    UPGRADE            ASKING            UPGRADE          SASL         OVER
+    state \ command   EHLO, CAPA, USER ...   STARTTLS, STLS   AUTH   MAIL, STAT, QUIT ...   other
+    ASKING           ASKING                 UPGRADE          SASL   OVER                   OVER
+    SASL             ASKING                 UPGRADE          SASL   OVER                   SASL
+    UPGRADE          ASKING                 UPGRADE          SASL   OVER                   OVER
 
-SASL's own lines are no commands; in IMAP a literal ({n}, {n+}) is stepped over unread.
+SASL's own lines are no commands; a login that is refused may be followed by an upgrade; in
+IMAP a literal ({n}, {n+}) is stepped over unread.
 Sources: RFC 3207 section 4 (SMTP), RFC 9051 sections 6.2.1 and 4.3 (IMAP), RFC 2595 section
 4 (POP3).
 """
@@ -37,8 +38,8 @@ LONGEST_LINE = 8192
 MOST_LINES = 64
 
 _GO_ON = {
-    IMAP: frozenset((b"CAPABILITY", b"NOOP", b"ID", b"ENABLE", b"COMPRESS", b"LANGUAGE")),
-    POP3: frozenset((b"CAPA", b"NOOP", b"LANG", b"UTF8", b"XTND")),
+    IMAP: frozenset((b"CAPABILITY", b"NOOP", b"ID", b"ENABLE", b"COMPRESS", b"LANGUAGE", b"LOGIN")),
+    POP3: frozenset((b"CAPA", b"NOOP", b"LANG", b"UTF8", b"XTND", b"USER", b"PASS", b"APOP")),
     SMTP: frozenset((b"EHLO", b"HELO", b"LHLO", b"NOOP", b"RSET", b"HELP", b"VRFY", b"XCLIENT")),
 }
 _UPGRADE = {
@@ -51,6 +52,14 @@ _SASL = {
     POP3: frozenset((b"AUTH",)),
     SMTP: frozenset((b"AUTH",)),
 }
+
+WORK = {
+    IMAP: frozenset((b"SELECT", b"EXAMINE", b"LIST", b"LSUB", b"STATUS", b"APPEND", b"IDLE")),
+    POP3: frozenset((b"STAT", b"LIST", b"UIDL", b"RETR", b"TOP", b"DELE")),
+    SMTP: frozenset((b"MAIL", b"RCPT", b"DATA", b"BDAT")),
+}
+"""Commands that are what the client came for."""
+_FAREWELL = {IMAP: b"LOGOUT", POP3: b"QUIT", SMTP: b"QUIT"}
 
 _LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}$")
 _STATUS = re.compile(rb"[0-9]{3}|[+-](?:OK|ERR) ?|[!-~]{1,32} (?:OK|NO|BAD) ")
@@ -68,18 +77,24 @@ def protocol_of(line: bytes) -> int:
     return NO_PROTOCOL
 
 
+def command_of(protocol: int, line: bytes) -> bytes:
+    """Return the command word of a client's line, in upper case; b"" if it has none."""
+    words = line.split(None, 2)
+    place = 1 if protocol == IMAP else 0
+    return words[place].upper() if len(words) > place else b""
+
+
 def step(protocol: int, state: int, line: bytes) -> int:
     """Return the state after one line of the client, without its line end."""
-    words = line.split(None, 2)
-    if protocol == IMAP:
-        words = words[1:]
-    command = words[0].upper() if words else b""
+    command = command_of(protocol, line)
     if command in _UPGRADE[protocol]:
         return UPGRADE
     if command in _GO_ON[protocol]:
         return ASKING
     if command in _SASL[protocol]:
         return SASL
+    if command in WORK[protocol] or command == _FAREWELL[protocol]:
+        return OVER
     return SASL if state == SASL else OVER
 
 

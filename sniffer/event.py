@@ -152,6 +152,55 @@ class Handshake(Struct, frozen=True):
     """The frames that show it, in the order seen; only where they are asked for."""
 
 
+class Dialogue(Struct, frozen=True):
+    """What a client and a mail server said in clear, before an upgrade or instead of one.
+
+    Never what they said of users, passwords or mail.
+    """
+
+    time_ns: int
+    """Of the last line that was read."""
+    frame: int
+    flow: Flow
+    protocol: str
+    """imap, pop3 or smtp, as the client spoke it."""
+    offered: bool | None = None
+    """The server listed the upgrade; None: no list was seen."""
+    mangled: bool = False
+    """The list held a word that had been the upgrade's."""
+    asked: bool = False
+    refused: bool = False
+    """The client asked for the upgrade; the server said no to it, and not yes later."""
+    upgraded: bool = False
+    """A ClientHello followed, which is a handshake of its own."""
+    login: str | None = None
+    """The mechanism by which the client handed over a secret in clear."""
+    went_on: bool = False
+    """The client did what it came for, in clear."""
+    names: tuple[tuple[str, bytes], ...] = ()
+    """Where the client said what it is called, ehlo or imap-id, and the name."""
+    server_name: bytes | None = None
+    """What the server's greeting calls it."""
+    path: str | None = None
+
+
+class FindingKind(StrEnum):
+    """What is wrong with a conversation in clear."""
+
+    UPGRADE_MISSING = "upgrade-missing"
+    UPGRADE_REFUSED = "upgrade-refused"
+    CAPABILITY_STRIPPED = "capability-stripped"
+    CLEAR_LOGIN = "clear-login"
+    CLEAR_AFTER_FAILED_TLS = "clear-after-failed-tls"
+
+
+class ClearJudgement(Struct, frozen=True):
+    """What the judge says of one dialogue in clear."""
+
+    service: str
+    kinds: tuple[FindingKind, ...] = ()
+
+
 class Judgement(Struct, frozen=True):
     """What the judge says of one handshake."""
 

@@ -126,6 +126,8 @@ class Pipeline:
         judged = [(handshake, self.judge.judge(handshake)) for handshake in settled]
         for handshake, judgement in judged:
             self.aggregate.observe(handshake, judgement)
+        for dialogue in self.tracker.heard():
+            self.aggregate.observe_dialogue(dialogue, self.judge.judge_dialogue(dialogue))
         self.aggregate.tick(self.tracker.now_ns)
         return judged
 

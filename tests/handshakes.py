@@ -1,7 +1,9 @@
 """Handshakes and judgements for tests of what counts them, made without octets."""
 
+from typing import Any
+
 from parsers.tls.facts import TLS_1_0, TLS_1_2, TLS_1_3, ClientHello
-from sniffer.event import Flow, Handshake, Judgement, Outcome, Reason, Side, Verdict
+from sniffer.event import Dialogue, Flow, Handshake, Judgement, Outcome, Reason, Side, Verdict
 
 START_NS = 1_795_435_200 * 1_000_000_000
 """2026-11-23 12:00:00 UTC."""
@@ -69,3 +71,16 @@ def judgement(
     """Return a judgement; legacy at Exchange Online unless told."""
     reasons = (Reason.VERSION,) if verdict is Verdict.LEGACY else ()
     return Judgement(service, verdict, reasons, profile)
+
+
+def dialogue(
+    time_ns: int = START_NS,
+    source: bytes = PRINTER,
+    destination: bytes = SERVER,
+    port: int = 587,
+    protocol: str = "smtp",
+    **said: Any,
+) -> Dialogue:
+    """Return a dialogue in clear with Exchange Online."""
+    flow = Flow(source, 50_000, destination, port)
+    return Dialogue(time_ns=time_ns, frame=1, flow=flow, protocol=protocol, **said)

@@ -7,7 +7,7 @@ from craft import LINK_ETHERNET, Frame
 
 from parsers.batch import NO_VLAN, Batch
 from sniffer.config import DEFAULT_PORTS, Ports, TrackSettings, parse_ports
-from sniffer.event import Handshake
+from sniffer.event import Dialogue, Handshake
 from sniffer.track.counters import Counters
 from sniffer.track.tracker import Tracker
 
@@ -23,6 +23,7 @@ class Tracked:
 
     handshakes: list[Handshake]
     counters: Counters
+    dialogues: list[Dialogue]
 
     @property
     def only(self) -> Handshake:
@@ -88,6 +89,7 @@ def track(
     handshakes = one.ready()
     one.finish()
     handshakes += one.ready()
+    dialogues = one.heard()
     counters = one.counters()
     assert counters.internal_errors == []
     assert one.open_count == 0
@@ -96,4 +98,4 @@ def track(
     assert counters.hellos == len(handshakes)
     cut = sum(not handshake.hello.complete for handshake in handshakes)
     assert sum(counters.incomplete.values()) == cut
-    return Tracked(handshakes, counters)
+    return Tracked(handshakes, counters, dialogues)

@@ -22,14 +22,14 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from sniffer.event import Handshake
+from sniffer.event import Dialogue, Handshake
 from sniffer.inventory.coverage import Coverage
 from sniffer.survey import Facts
 
 LONGEST_REPORT = 16 << 20
 """Octets; far more than a worker packs into one. Longer is no report."""
 MOST_HANDSHAKES = 256
-"""Handshakes in one report."""
+"""Handshakes, or dialogues, in one report."""
 _LENGTH = struct.Struct("!I")
 _NUMBER = struct.Struct("!Q")
 _CHUNK = 1 << 18
@@ -55,6 +55,8 @@ class State(Struct, frozen=True, kw_only=True):
     """Handshakes dropped because the reader was away too long."""
     facts: Facts | None = None
     """What the doctor's survey found; None: nobody asked for one."""
+    unheard: int = 0
+    """Dialogues dropped for the same reason."""
 
 
 class Report(Struct, frozen=True, array_like=True):
@@ -65,11 +67,14 @@ class Report(Struct, frozen=True, array_like=True):
     """The frame time the worker had reached: what it settles from now on is later."""
     handshakes: tuple[Handshake, ...]
     state: State
+    dialogues: tuple[Dialogue, ...] = ()
+    """Ended in clear, each after the handshakes before it."""
 
 
 class _Waiting(NamedTuple):
     number: int
     handshakes: int
+    dialogues: int
     octets: bytes
 
 
@@ -80,6 +85,8 @@ class Sender:
         """Hold at most so many octets for a reader who is away."""
         self.unreported = 0
         """Handshakes dropped."""
+        self.unheard = 0
+        """Dialogues dropped."""
         self.handshakes = 0
         """Handshakes handed over to ``send``."""
         self._most_bytes = most_bytes
@@ -103,26 +110,37 @@ class Sender:
         self._disconnect()
         self._descriptor = descriptor
 
-    def send(self, now_ns: int, handshakes: Sequence[Handshake], state: State) -> None:
-        """Tell these handshakes and counters. ``state.reported`` is filled in here."""
-        for start in range(0, max(1, len(handshakes)), MOST_HANDSHAKES):
+    def send(
+        self,
+        now_ns: int,
+        handshakes: Sequence[Handshake],
+        state: State,
+        dialogues: Sequence[Dialogue] = (),
+    ) -> None:
+        """Tell these facts and counters. ``state.reported`` is filled in here."""
+        for start in range(0, max(1, len(handshakes), len(dialogues)), MOST_HANDSHAKES):
             part = tuple(handshakes[start : start + MOST_HANDSHAKES])
+            heard = tuple(dialogues[start : start + MOST_HANDSHAKES])
             self._number += 1
             self.handshakes += len(part)
             told = msgspec.structs.replace(
-                state, reported=self.handshakes - self.unreported, unreported=self.unreported
+                state,
+                reported=self.handshakes - self.unreported,
+                unreported=self.unreported,
+                unheard=self.unheard,
             )
-            octets = self._encoder.encode(Report(self._number, now_ns, part, told))
-            if self._waiting and not self._waiting[-1].handshakes:
+            octets = self._encoder.encode(Report(self._number, now_ns, part, told, heard))
+            if self._waiting and not (self._waiting[-1].handshakes or self._waiting[-1].dialogues):
                 # Counters alone: the newer ones say it all.
                 self._held_bytes -= len(self._waiting.pop().octets)
             whole = _LENGTH.pack(len(octets)) + octets
-            self._waiting.append(_Waiting(self._number, len(part), whole))
+            self._waiting.append(_Waiting(self._number, len(part), len(heard), whole))
             self._held_bytes += len(whole)
         while self._held_bytes > self._most_bytes and len(self._waiting) > 1:
             oldest = self._waiting.popleft()
             self._held_bytes -= len(oldest.octets)
             self.unreported += oldest.handshakes
+            self.unheard += oldest.dialogues
         self.flush()
 
     def flush(self) -> None:

@@ -92,6 +92,7 @@ class Account:
         self._facts = Facts()
         self._up_seconds = 0.0
         self._unreported = 0
+        self._unheard = 0
 
     def tell(self, serial: int, state: State) -> None:
         """Take in what a worker at work tells."""
@@ -151,6 +152,11 @@ class Account:
         return self._unreported + sum(state.unreported for state in self._states.values())
 
     @property
+    def unheard(self) -> int:
+        """Dialogues in clear that were read and never judged, as far as it is known."""
+        return self._unheard + sum(state.unheard for state in self._states.values())
+
+    @property
     def up_seconds(self) -> float:
         """How long the interface could be captured on."""
         return self._up_seconds + sum(state.up_seconds for state in self._states.values())
@@ -161,6 +167,7 @@ class Account:
         if state.facts is not None:
             self._facts.merge(state.facts)
         self._unreported += state.unreported + unreported
+        self._unheard += state.unheard
         self._up_seconds += state.up_seconds
 
 
@@ -247,6 +254,7 @@ class Reader:
             reassembly_bytes=sum(state.reassembly_bytes for state in account.at_work()),
             watched_seconds=account.up_seconds,
             unreported=account.unreported,
+            unheard=account.unheard,
         )
 
     def coverage(self) -> Coverage:
@@ -347,10 +355,14 @@ class Reader:
         if self._limit is not None:
             handshakes = handshakes[: self._limit.left]
             self._limit.left -= len(handshakes)
+        dialogues = [one for _, report in due for one in report.dialogues]
         with self._lock:
             judged = [(handshake, self._judge.judge(handshake)) for handshake in handshakes]
             for handshake, judgement in judged:
                 self._aggregate.observe(handshake, judgement)
+            for dialogue in dialogues:
+                told = self._judge.judge_dialogue(dialogue)
+                self._aggregate.observe_dialogue(dialogue, told)
             self._aggregate.tick(max(report.now_ns for _, report in due))
             self.judged += len(judged)
         self._pass_on(judged)

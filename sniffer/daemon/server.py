@@ -28,6 +28,8 @@ class Gauges(Struct, frozen=True):
     """How long it could be captured on; None: from the first frame to the newest."""
     unreported: int = 0
     """Hellos that were found and never judged."""
+    unheard: int = 0
+    """Dialogues in clear that were read and never judged."""
 
 
 class Server:
@@ -96,4 +98,5 @@ class Server:
                 reassembly_bytes=sum(now.reassembly_bytes for now in gauges.values()),
                 hellos_unreported=sum(now.unreported for now in gauges.values()),
                 ladders_evicted=self.judge.ladders_evicted,
+                dialogues_unreported=sum(now.unheard for now in gauges.values()),
             )

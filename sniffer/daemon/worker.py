@@ -134,7 +134,8 @@ class Worker:
             open_count = tracker.open_before(self._part.until_ns)
         self._tally.write(received, tracker.hellos + open_count)
         now = time.monotonic()
-        if not (handshakes or is_idle or now - self._reported >= REPORT_SECONDS):
+        dialogues = tracker.heard()
+        if not (handshakes or dialogues or is_idle or now - self._reported >= REPORT_SECONDS):
             return
         self._reported = now
         counted = tracker.counters()
@@ -146,6 +147,7 @@ class Worker:
         if offset_ns:
             # The wall clock was set; people read events by it.
             handshakes = [structs.replace(h, time_ns=h.time_ns + offset_ns) for h in handshakes]
+            dialogues = [structs.replace(d, time_ns=d.time_ns + offset_ns) for d in dialogues]
         state = State(
             coverage=seen.coverage,
             skipped=seen.skipped,
@@ -157,7 +159,7 @@ class Worker:
             unreported=0,
             facts=None if self.survey is None else self.survey.facts(),
         )
-        self._sender.send(tracker.now_ns, handshakes, state)
+        self._sender.send(tracker.now_ns, handshakes, state, dialogues)
 
     def _hear(self) -> None:
         """Take a new reader's link; end where there is no launcher any more."""

@@ -17,7 +17,7 @@ from parsers.layers import UNDECODED_REASONS
 from parsers.tls.facts import TLS_1_2
 from parsers.tls.names import version as version_name
 from sniffer.config import OTHER_SERVICE, Ports
-from sniffer.event import Outcome, Status, Verdict
+from sniffer.event import FindingKind, Outcome, Status, Verdict
 from sniffer.export.ecs import address
 from sniffer.inventory.aggregate import VERSIONS, DeviceSeries, Figures, read_series_key
 from sniffer.inventory.coverage import Coverage
@@ -61,6 +61,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     """Hellos that were found and never judged."""
     ladders_evicted: int = 0
     """Pairs of client and destination whose offers were let go for want of room."""
+    dialogues_unreported: int = 0
+    """Dialogues in clear that were read and never judged."""
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -197,6 +199,16 @@ def _handshakes(facts: Facts) -> Iterator[Sample]:
     yield from counts.items()
 
 
+def _findings(facts: Facts) -> Iterator[Sample]:
+    counts: dict[tuple[str, ...], int] = {
+        (protocol, kind.value): 0
+        for protocol in facts.protocols
+        if protocol != OTHER_SERVICE
+        for kind in FindingKind
+    }
+    yield from (counts | dict(facts.figures.findings)).items()
+
+
 def _legacy_hellos(facts: Facts) -> Iterator[Sample]:
     figures = facts.figures
     for device in figures.devices:
@@ -324,6 +336,13 @@ ROWS = (
         ("protocol", "version", "outcome"),
         "Handshakes, by service, highest version offered and how they ended.",
         _handshakes,
+    ),
+    Row(
+        "hellowatch_findings_total",
+        "counter",
+        ("protocol", "kind"),
+        "What was found wrong with conversations in clear text, by service and kind.",
+        _findings,
     ),
     Row(
         "hellowatch_device_legacy_hellos_total",
@@ -478,6 +497,13 @@ ROWS = (
         (),
         "Clients whose earlier offers to a server were let go for want of room.",
         _one(lambda facts: facts.picture.ladders_evicted),
+    ),
+    Row(
+        "hellowatch_dialogues_unreported_total",
+        "counter",
+        (),
+        "Conversations in clear text that a capturing process read and could not tell of.",
+        _one(lambda facts: facts.picture.dialogues_unreported),
     ),
     Row(
         "hellowatch_flows",

@@ -10,6 +10,7 @@ from typing import Any
 from parsers.tls.names import version as version_name
 from sniffer.event import Side, Status
 from sniffer.export.ecs import address, timestamp
+from sniffer.export.findings import finding_json
 from sniffer.inventory.aggregate import Cell, DeviceSnapshot, Snapshot, StackSnapshot
 from sniffer.inventory.assessment import Assessment, Break, Remark, assess, programs
 from sniffer.inventory.coverage import Coverage
@@ -36,6 +37,8 @@ def summary(
         "profile": profiles_json(snapshot, profiles),
         "totals": totals_json(snapshot),
         "devices": devices,
+        "findings": [finding_json(finding) for finding in snapshot.findings],
+        "finding_totals": finding_totals(snapshot),
     }
 
 
@@ -55,13 +58,15 @@ def devices_json(
 def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
     """Return one device. What only an inventory over time can know is None."""
     ip = address(device.address)
+    names = [(printable(name), origin) for origin, name in device.own_names]
     refused_by = device.refused_by if device.status is Status.REFUSED else None
     return {
         "id": ip,
         "ip": ip,
         "mac": None if device.mac is None else device.mac.hex(":"),
         "vendor": None,
-        "names": [],
+        "names": sorted({name for name, _ in names}),
+        "names_from": [{"name": name, "source": origin} for name, origin in sorted(names)],
         "place": None,
         "owner": None,
         "class": None,
@@ -78,6 +83,7 @@ def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
         "notices": [notice_json(notice) for notice in said.notices],
         "why": said.why,
         "next_step": said.next_step,
+        "findings": [finding_json(finding) for finding in device.findings],
     }
 
 
@@ -149,6 +155,14 @@ def totals_json(snapshot: Snapshot) -> Json:
         "by_outcome": _by(snapshot, lambda cell: cell.outcome.value),
         "by_service": _by(snapshot, lambda cell: cell.service),
     }
+
+
+def finding_totals(snapshot: Snapshot) -> dict[str, int]:
+    """Return the exact counts of findings by kind, also of those that found no room."""
+    counts: dict[str, int] = {}
+    for _, kind, count in snapshot.finding_totals:
+        counts[kind] = counts.get(kind, 0) + count
+    return dict(sorted(counts.items()))
 
 
 def coverage_json(snapshot: Snapshot, coverage: Coverage) -> Json:

@@ -18,7 +18,15 @@ from msgspec import Struct
 from parsers.tls import fingerprint
 from parsers.tls.facts import KNOWN_VERSIONS, TLS_1_2, ClientHello
 from sniffer.config import InventorySettings, Ports
-from sniffer.event import Handshake, Judgement, Outcome, Status, Verdict
+from sniffer.event import (
+    ClearJudgement,
+    Dialogue,
+    Handshake,
+    Judgement,
+    Outcome,
+    Status,
+    Verdict,
+)
 from sniffer.inventory.device import (
     EXPOSED,
     LONGEST_NAME,
@@ -41,6 +49,7 @@ from sniffer.inventory.device import (
     status,
     tally,
 )
+from sniffer.inventory.findings import Findings, FindingSnapshot, by_source
 from sniffer.judge.profile import Profile
 
 VERSIONS: tuple[int | None, ...] = (None, *sorted(KNOWN_VERSIONS))
@@ -143,6 +152,9 @@ class DeviceSnapshot(Struct, frozen=True, kw_only=True):
     exposures: tuple[ExposureSnapshot, ...]
     names: tuple[tuple[bytes, int], ...]
     """Server names it asked for, with their hellos, most asked for first."""
+    own_names: tuple[tuple[str, bytes], ...] = ()
+    """What it calls itself, behind where it said so: ehlo, imap-id."""
+    findings: tuple[FindingSnapshot, ...] = ()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -155,6 +167,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """By address."""
     devices_let_go: int
     """Devices that found no room; their hellos are in ``cells`` only."""
+    findings: tuple[FindingSnapshot, ...] = ()
+    """Of all sources of clear text, also those that never sent a hello."""
+    finding_totals: tuple[tuple[str, str, int], ...] = ()
+    """By service and kind, as counted: what the bounds of detail let go included."""
 
 
 class DeviceSeries(NamedTuple):
@@ -184,6 +200,8 @@ class Figures(NamedTuple):
     """Legacy hellos by series key of devices without series, and of those that left."""
     devices_folded: int
     devices_let_go: int
+    findings: dict[tuple[str, str], int]
+    """By service and kind."""
 
 
 class Aggregate:
@@ -214,6 +232,7 @@ class Aggregate:
         self._telling: OrderedDict[bytes, Device] = OrderedDict()
         self._statuses = dict.fromkeys(Status, 0)
         self._series = Series(device_series)
+        self._findings = Findings(settings.names)
         self._shapes: dict[bytes, Shape] = {}
         self._labels: dict[str | None, bytes] = {None: OTHER.encode()}
 
@@ -271,6 +290,8 @@ class Aggregate:
         cell = _VERSION_INDEX[version] * _PER_VERSION + rank * len(OUTCOMES)
         counts[cell + OUTCOME_INDEX[outcome]] += 1
 
+        if outcome is Outcome.REFUSED_STARTTLS:
+            self._findings.refused(handshake, service)
         source = flow.source
         device = self._device(source, time_ns)
         established = outcome is Outcome.ESTABLISHED
@@ -298,6 +319,11 @@ class Aggregate:
         elif refused_by is not None or device.status is not Status.OK:
             self._review(source, device)
 
+    def observe_dialogue(self, dialogue: Dialogue, judgement: ClearJudgement) -> None:
+        """Count what was found of one dialogue in clear."""
+        self.tick(dialogue.time_ns)
+        self._findings.observe(dialogue, judgement.service, judgement.kinds)
+
     def merge(self, other: "Aggregate") -> None:
         """Add what another aggregate, of another time range or input, has counted.
 
@@ -318,6 +344,7 @@ class Aggregate:
                 device = devices[address] = Device(theirs.first_ns)
             device.merge(theirs, *bounds)
         self.devices_let_go += other.devices_let_go
+        self._findings.merge(other._findings)
         series = self._series.joined(other._series, devices)
         self._quiet.clear()
         self._telling.clear()
@@ -342,12 +369,28 @@ class Aggregate:
         for address, device in list(self._devices()):
             self._review(address, device)
         devices = sorted(self._devices(), key=_by_address)
+        findings = self._findings.snapshot()
+        found = by_source(findings)
         return Snapshot(
             now_ns=self.now_ns,
             hellos=self.hellos,
             cells=self._cells(),
-            devices=tuple(_device_snapshot(a, device, self.ports) for a, device in devices),
+            devices=tuple(
+                _device_snapshot(
+                    address,
+                    device,
+                    self.ports,
+                    self._findings.names(address),
+                    found.get(address, ()),
+                )
+                for address, device in devices
+            ),
             devices_let_go=self.devices_let_go,
+            findings=findings,
+            finding_totals=tuple(
+                (service, kind, count)
+                for (service, kind), count in sorted(self._findings.totals.items())
+            ),
         )
 
     def figures(self) -> Figures:
@@ -368,6 +411,7 @@ class Aggregate:
             departed=dict(series.departed),
             devices_folded=series.folded,
             devices_let_go=self.devices_let_go,
+            findings=dict(self._findings.totals),
         )
 
     def _device(self, source: bytes, time_ns: int) -> Device:
@@ -692,7 +736,13 @@ def _device_series(
     )
 
 
-def _device_snapshot(address: bytes, device: Device, ports: Ports) -> DeviceSnapshot:
+def _device_snapshot(
+    address: bytes,
+    device: Device,
+    ports: Ports,
+    own_names: tuple[tuple[str, bytes], ...],
+    findings: tuple[FindingSnapshot, ...],
+) -> DeviceSnapshot:
     kept = sorted(device.stacks, key=lambda stack: (stack.first, stack.key))
     stacks = [*kept, *([] if device.rest is None else [device.rest])]
     exposures = sorted((device.exposures or {}).items())
@@ -728,6 +778,8 @@ def _device_snapshot(address: bytes, device: Device, ports: Ports) -> DeviceSnap
             for _, exposure in exposures
         ),
         names=tuple(names),
+        own_names=own_names,
+        findings=findings,
     )
 
 

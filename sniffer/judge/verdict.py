@@ -10,8 +10,17 @@ from enum import IntEnum
 
 from parsers.tls.facts import TLS_1_2, TLS_1_3, ClientHello
 from parsers.tls.names import SUITES
-from sniffer.config import Ports
-from sniffer.event import DestinationBasis, Handshake, Judgement, Reason, Verdict
+from sniffer.config import OTHER_SERVICE, Ports
+from sniffer.event import (
+    ClearJudgement,
+    DestinationBasis,
+    Dialogue,
+    Handshake,
+    Judgement,
+    Reason,
+    Verdict,
+)
+from sniffer.judge.downgrade import Downgrades
 from sniffer.judge.ladder import Ladders, ladder_key
 from sniffer.judge.profile import Accepts, CodeList, Destinations, Profile, normal_name
 
@@ -30,6 +39,7 @@ class Judge:
     ) -> None:
         """Judge by these profiles, or by ``forced`` alone: the one of ``--profile``."""
         self._ladders = Ladders()
+        self._downgrades = Downgrades()
         self.use(ports, profiles, forced)
 
     def use(
@@ -61,10 +71,20 @@ class Judge:
             key = ladder_key(flow.source, flow.destination, flow.destination_port)
             retried = self._ladders.offer(key, proven, handshake.time_ns)
 
+        self._downgrades.note(handshake)
         rules = None if profile is None else self._rules_of(profile, service)
         verdict, reasons = weigh(hello, rules, retried)
         name = None if profile is None else profile.name
         return Judgement(service, verdict, reasons, name, basis)
+
+    def judge_dialogue(self, dialogue: Dialogue) -> ClearJudgement:
+        """Return what is wrong with a dialogue; on ports that are none of mail's, nothing.
+
+        The handshakes before it were judged before it.
+        """
+        service = self._ports.service(dialogue.flow.destination_port)
+        kinds = () if service == OTHER_SERVICE else self._downgrades.judge(dialogue)
+        return ClearJudgement(service, kinds)
 
     def _choose(
         self, server_name: bytes | None, address: bytes, port: int, service: str

@@ -22,6 +22,7 @@ cdef class Agenda:
     cdef object due(self, long long now_ns)
     cdef object surplus(self)
     cdef object close(self, object attempt)
+    cdef bint is_told(self, long long time_ns) except -1
     cpdef list ready(self)
     cdef object _emit(self, object attempt)
     cdef object _next(self)

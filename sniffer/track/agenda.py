@@ -133,6 +133,10 @@ class Agenda:
         """Tell only of hellos from one time on and before another; somebody else of the rest."""
         self.from_ns, self.until_ns = from_ns, until_ns
 
+    def is_told(self, time_ns: int) -> bool:
+        """Tell whether what happened at a time is ours to tell."""
+        return self.from_ns <= time_ns < self.until_ns
+
     def open_before(self, time_ns: int) -> int:
         """Return how many hellos before a time are waited for."""
         waited_for = {
@@ -180,7 +184,7 @@ class Agenda:
             return
         if attempt.doubtful and attempt.server_hello is None and attempt.alert is None:
             return
-        if self.from_ns <= attempt.time_ns < self.until_ns:
+        if self.is_told(attempt.time_ns):
             self.hellos += 1
             if not hello.complete:
                 self.incomplete[attempt.cut_reason] += 1

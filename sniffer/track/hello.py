@@ -47,12 +47,16 @@ class HelloReader:
         return answer
 
     def begins(self, wire: memoryview, start: int, end: int) -> bool:
-        """Tell whether a whole ClientHello in TLS format stands at ``start``."""
+        """Tell whether a ClientHello in TLS format surely stands at ``start``.
+
+        Surely: whole, or as far as it goes with its version, random and session id.
+        """
         message = self.message
-        return (
-            message.read(wire, start, end) == FOUND
-            and client_hello.fits(message.wire, message.start, message.end) == FOUND
-        )
+        if message.read(wire, start, end) == NO_MATCH:
+            return False
+        fit = client_hello.fits(message.wire, message.start, message.end)
+        proven = message.end - message.start >= client_hello.SHORTEST
+        return fit == FOUND or (fit == NEED_MORE and proven)
 
     def read(self) -> ClientHello | None:
         """Read the hello looked at last, or as much as there is of it."""

@@ -58,6 +58,8 @@ ENDING = 4096
 """Established; how the session ends is still of interest, what it carries is not."""
 HOLDS_BACK = 8192
 """The filter before us may keep what this server sends to itself."""
+SAID_HELLO = 16384
+"""A hello was seen here: another one in new octets begins another connection."""
 HOPS_SHIFT = 16
 """Where the eight bits lie that hold the hop limit the server's frames arrive with."""
 HOPS_BITS = 0xFF << HOPS_SHIFT
@@ -99,6 +101,20 @@ RENEGOTIATED = 1
 """Another ClientHello in clear; what follows it belongs to that attempt."""
 NO_ROOM = -1
 """Nothing: another buffer has to go before that."""
+
+# A RST or FIN in one word, above its sequence number (behind its payload).
+END_SEEN = 1 << 34
+END_IS_RESET = 1 << 33
+END_IS_FROM_1 = 1 << 32
+END_HOPS_SHIFT = 40
+"""The hop limit that it came with."""
+
+MOST_TALKS = 8192
+"""Dialogues followed at once, about 1 kB each; beyond it the oldest is told as it stands."""
+
+# What became of a line.
+NOT_WHOLE = 0
+NO_USE = -1
 
 SECOND_NS = 1_000_000_000
 SESSION_NS = 10 * SECOND_NS

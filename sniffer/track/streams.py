@@ -16,6 +16,11 @@ from sniffer.track.layout import (
     BUFFER,
     CLIENT_IS_1,
     CLIENT_KNOWN,
+    DIALOGUE,
+    END_HOPS_SHIFT,
+    END_IS_FROM_1,
+    END_IS_RESET,
+    END_SEEN,
     ENDING,
     FIN,
     FRESH,
@@ -36,6 +41,7 @@ from sniffer.track.layout import (
     RESET_WINDOW,
     RING,
     RST,
+    SAID_HELLO,
     SEEN_0,
     SEEN_1,
     SETTLED,
@@ -58,6 +64,7 @@ SYN_CLIENT = 1
 SYN_SERVER = 2
 """Whose SYN was seen; a SYN-ACK tells the client's sequence number too."""
 SYN_CLIENT_IS_1 = 4
+SYN_BOTH = SYN_CLIENT | SYN_SERVER
 
 FOLLOWED_BITS = 2
 """Where nothing is read, WANT holds how many octets are missing, and in its lowest bits ..."""
@@ -68,7 +75,8 @@ FOLLOWED_ENOUGH = 3
 class Streams:
     """The words of all slots, the reassembly buffers, and the SYNs.
 
-    ``wanted`` is the size of the buffer that ``keep`` last found no room for.
+    ``wanted`` is the size of the buffer that ``keep`` last found no room for, ``early_end``
+    the RST or FIN seen before the payload that made ``begin`` necessary; 0: none.
     """
 
     def __init__(self, slots: int, reassembly_bytes: int, key: bytes) -> None:
@@ -78,6 +86,8 @@ class Streams:
         self.reassembly = Reassembly(reassembly_bytes)
         self.syns = reserve(16 * SYN_ENTRIES).cast("Q")
         self.syn_hops = memoryview(bytearray(SYN_ENTRIES))
+        self.ends = reserve(8 * SYN_ENTRIES).cast("Q")
+        self.early_end = 0
         self.wanted = 0
         self.one_sided = 0
         self.filtered_bytes = 0
@@ -97,8 +107,8 @@ class Streams:
     def is_same(self, wire: memoryview, frame: Frame, half: int) -> bool:
         """Follow a stream nothing of which is wanted; False: another one may begin here.
 
-        That is where the sequence number fits no more, its SYN was missed, and the segment
-        looks like a ClientHello.
+        That is where the segment looks like a ClientHello, its SYN was missed, and the
+        sequence number fits no more, or a hello was seen already and these octets were not.
         """
         words = self.words
         length = frame.end - frame.at + frame.missing
@@ -108,17 +118,23 @@ class Streams:
             words[half + TOP] = length
             return True
         offset = self.offset(half, frame.sequence)
-        if -WINDOW < offset - words[half + TOP] < WINDOW:
+        at = frame.at
+        is_near = -WINDOW < offset - words[half + TOP] < WINDOW
+        state = words[half // SLOT_WORDS * SLOT_WORDS + STATE]
+        if is_near and (offset < words[half + TOP] or not state & (SAID_HELLO | ENDING)):
             if offset + length > words[half + TOP]:
                 words[half + TOP] = offset + length
             return True
-        at = frame.at
-        return not (
+        if (
             frame.end - at > tls_record.HEADER_LENGTH
             and wire[at] == RECORD_HANDSHAKE
             and wire[at + 1] == 3
             and wire[at + tls_record.HEADER_LENGTH] == client_hello.CLIENT_HELLO
-        )
+        ):
+            return False
+        if is_near:
+            words[half + TOP] = offset + length
+        return True
 
     def note_acknowledgement(self, frame: Frame, half: int) -> int:
         """Note how much of the other side's stream a segment confirms."""
@@ -226,6 +242,33 @@ class Streams:
             self.words[half + TOP] = offset
         return 0
 
+    def ready(self, half: int) -> int:
+        """Return how many octets from AT on can be read from a half's buffer."""
+        handle = self.words[half + BUFFER] - 1
+        return 0 if handle < 0 else self.reassembly.reach(handle) - self.words[half + AT]
+
+    def held(self, half: int, most: int) -> bytes:
+        """Return those octets, at most so many."""
+        handle = self.words[half + BUFFER] - 1
+        if handle < 0:
+            return b""
+        at = self.words[half + AT]
+        start = self.reassembly.place(handle, at)
+        octets = min(most, self.reassembly.reach(handle) - at)
+        return bytes(self.reassembly.arena[start : start + octets])
+
+    def note_gap(self, slot: int, direction: int) -> int:
+        """Count the octets missing before what waits in a half read as lines."""
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        handle = self.words[half + BUFFER] - 1
+        if handle < 0 or self.words[half + PHASE] != DIALOGUE:
+            return 0
+        reach = self.reassembly.reach(handle)
+        island = self.reassembly.next_held(handle, reach)
+        if island > reach:
+            self.unseen_bytes += island - reach
+        return 0
+
     # -- SYNs ------------------------------------------------------------------------------
 
     def note_syn(self, frame: Frame) -> int:
@@ -241,6 +284,8 @@ class Streams:
             client_is_1 = self.flows.direction == 0
             if said & SYN_CLIENT and client != acknowledged:
                 return 0
+            if not said & SYN_BOTH:
+                self.ends[at >> 1] = 0
             client = acknowledged
             server = sequence
             said |= SYN_SERVER
@@ -250,6 +295,8 @@ class Streams:
             # A new connection: whatever an earlier one's server said is void.
             if client != sequence:
                 said = 0
+            if not said & SYN_BOTH:
+                self.ends[at >> 1] = 0
             client = sequence
             said |= SYN_CLIENT
         said &= ~SYN_CLIENT_IS_1
@@ -257,6 +304,13 @@ class Streams:
             said |= SYN_CLIENT_IS_1
         self.syns[at] = tag | said
         self.syns[at + 1] = client << 32 | server
+        return 0
+
+    def note_early_end(self, frame: Frame) -> int:
+        """Remember a RST or FIN that comes before all payload, beside its connection's SYN."""
+        at = self.flows.tag >> 20 & (SYN_ENTRIES - 1)
+        if self.syns[at * 2] & ~7 == self.flows.tag & ~7 and self.ends[at] == 0:
+            self.ends[at] = end_of(frame, self.flows.direction)
         return 0
 
     def begin(self, slot: int, now_ns: int, client: int) -> int:
@@ -273,6 +327,7 @@ class Streams:
 
         at = (flows.tag >> 20 & (SYN_ENTRIES - 1)) * 2
         said = self.syns[at]
+        self.early_end = 0
         if said & ~7 == flows.tag & ~7 and said & (SYN_CLIENT | SYN_SERVER):
             client = 1 if said & SYN_CLIENT_IS_1 else 0
             half = base + HALF_0 + client * HALF_WORDS
@@ -287,6 +342,7 @@ class Streams:
                 state |= SEEN_0 if client else SEEN_1
                 state |= self.syn_hops[at >> 1] << HOPS_SHIFT
             self.syns[at] = 0
+            self.early_end = self.ends[at >> 1]
         if client >= 0:
             state |= CLIENT_KNOWN | (CLIENT_IS_1 if client else 0)
         words[base + STATE] = state
@@ -372,3 +428,15 @@ class Streams:
             self.reassembly.drop(self.words[half + BUFFER] - 1)
             self.words[half + BUFFER] = 0
         return 0
+
+
+def end_of(frame: Frame, direction: int) -> int:
+    """Return the RST or FIN of a segment in one word."""
+    word = frame.hop_limit
+    word = word << END_HOPS_SHIFT | END_SEEN
+    word |= (frame.sequence + frame.end - frame.at + frame.missing) & RING
+    if frame.flags & RST:
+        word |= END_IS_RESET
+    if direction:
+        word |= END_IS_FROM_1
+    return word

@@ -12,16 +12,18 @@ from sniffer.track.flows cimport Flows
 from sniffer.track.hello cimport HelloReader
 from sniffer.track.reassembly cimport Reassembly
 from sniffer.track.records cimport Records
-from sniffer.track.streams cimport Streams
+from sniffer.track.streams cimport Streams, end_of
 
 cdef int FOUND, NO_MATCH
 cdef int FIN, SYN, RST, ACK
 cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
 cdef long long SEEN_0, SEEN_1, CLIENT_KNOWN, SYN_SEEN, SETTLED, OPEN, GUESSED
-cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED, ENDING, HOLDS_BACK, HOPS_SHIFT, HOPS_BITS
+cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED, ENDING, HOLDS_BACK, SAID_HELLO, HOPS_SHIFT, HOPS_BITS
 cdef int FRAGMENT, FRAGMENTED, READ
 cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER, DIALOGUE, UPGRADED
-cdef int DONE, RENEGOTIATED, NO_ROOM
+cdef int DONE, RENEGOTIATED, NO_ROOM, NO_USE, NOT_WHOLE
+cdef long long END_IS_RESET, END_IS_FROM_1
+cdef int END_HOPS_SHIFT
 cdef long long WINDOW, RESET_WINDOW, LONGEST_EARLY_ANSWER, RING, LARGEST
 
 @cython.final
@@ -38,7 +40,8 @@ cdef class Tracker:
     cdef Agenda agenda
     cdef list attempts, internal_errors
     cdef unsigned char[:] watched, implicit
-    cdef bint behind_filter, follow_any, keeps_syns
+    cdef dict early_ends
+    cdef bint behind_filter, follow_any, keeps_syns, is_over
     cdef long long number, time_ns
     cdef Py_ssize_t slot, index
     cdef readonly long long now_ns, first_ns, frames, bytes, truncated, backwards, flow_count, open_flows
@@ -59,7 +62,7 @@ cdef class Tracker:
     cdef object _fragment(self, Batch batch, Py_ssize_t index)
 
     @cython.locals(frame=Frame, slot=Py_ssize_t, direction=int, words="long long[:]", base=Py_ssize_t,
-                   half=Py_ssize_t, length=int64_t, offset=int64_t)
+                   half=Py_ssize_t, length=int64_t, offset=int64_t, is_near=bint)
     cdef object _segment(self, Batch batch, Py_ssize_t index)
     @cython.locals(half=Py_ssize_t, first=int64_t)
     cdef bint _is_new_connection(self, Py_ssize_t slot, int direction) except? 1
@@ -67,10 +70,12 @@ cdef class Tracker:
     cdef Py_ssize_t _enter(self) except -1
     @cython.locals(words="long long[:]", base=Py_ssize_t, half=Py_ssize_t, phase=int, server=bint)
     cdef object _payload(self, const unsigned char[:] wire, Py_ssize_t slot, int direction, long long offset)
-    @cython.locals(words="long long[:]", half=Py_ssize_t, furthest=int64_t)
-    cdef object _end(self, Py_ssize_t slot, int direction, long long offset, bint is_reset)
-    @cython.locals(half=Py_ssize_t, other=Py_ssize_t)
+    @cython.locals(words="long long[:]", half=Py_ssize_t, furthest=int64_t, direction=int, is_reset=bint)
+    cdef object _end(self, Py_ssize_t slot, long long offset, long long end)
+    cdef object _note_end(self, Py_ssize_t slot, long long end)
     cdef object _check_end(self, Py_ssize_t slot)
+    @cython.locals(place=Py_ssize_t, other=Py_ssize_t)
+    cdef bint _is_read(self, Py_ssize_t half, long long offset) except? 1
 
     @cython.locals(frame=Frame, half=Py_ssize_t, first=int)
     cdef object _early_answer(self, const unsigned char[:] wire, Py_ssize_t slot, int direction, long long offset)
@@ -81,8 +86,17 @@ cdef class Tracker:
     @cython.locals(base=Py_ssize_t, other=Py_ssize_t)
     cdef object _no_hello(self, Py_ssize_t slot, int direction)
     cdef object _abandon(self, Py_ssize_t slot)
-    cdef object _dialogue(self, const unsigned char[:] wire, Py_ssize_t slot, int direction, long long offset)
+    @cython.locals(frame=Frame, half=Py_ssize_t, is_lost=bint)
+    cdef object _dialogue(self, const unsigned char[:] wire, Py_ssize_t slot, int direction, long long offset,
+                          bint is_server)
+    cdef object _ignore(self, Py_ssize_t slot, int direction)
+    @cython.locals(words="long long[:]", half=Py_ssize_t, reassembly=Reassembly, at=int64_t, first=Py_ssize_t,
+                   end=Py_ssize_t, answer=int, used=Py_ssize_t)
     cdef object _read_lines(self, const unsigned char[:] wire, Py_ssize_t slot, int direction)
+    @cython.locals(half=Py_ssize_t, used=Py_ssize_t)
+    cdef object _read_answers(self, Py_ssize_t slot, int direction)
+    @cython.locals(half=Py_ssize_t, handle=Py_ssize_t)
+    cdef object _step(self, Py_ssize_t slot, int direction, Py_ssize_t octets)
     @cython.locals(words="long long[:]", half=Py_ssize_t)
     cdef object _accept_cut(self, Py_ssize_t slot, int direction, int reason)
     cdef object _begin(self, const unsigned char[:] wire, Py_ssize_t slot, int direction)

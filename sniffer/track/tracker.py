@@ -22,7 +22,7 @@ from parsers.counts import Counts
 from parsers.frame import Frame
 from parsers.layers import FRAGMENTED, MOST_TUNNELS, READ, UNDECODED_REASONS
 from sniffer.config import IMPLICIT_TLS, Ports, TrackSettings
-from sniffer.event import Flow, Handshake, Outcome, Session, Side
+from sniffer.event import Dialogue, Flow, Handshake, Outcome, Session, Side
 from sniffer.track.agenda import Agenda
 from sniffer.track.counters import (
     CUT,
@@ -51,6 +51,9 @@ from sniffer.track.layout import (
     CLIENT_KNOWN,
     DIALOGUE,
     DONE,
+    END_HOPS_SHIFT,
+    END_IS_FROM_1,
+    END_IS_RESET,
     ENDING,
     FIN,
     FRESH,
@@ -65,6 +68,8 @@ from sniffer.track.layout import (
     LAST_SEEN,
     LOST,
     NO_ROOM,
+    NO_USE,
+    NOT_WHOLE,
     OPEN,
     ORIGIN,
     OTHER,
@@ -76,9 +81,11 @@ from sniffer.track.layout import (
     RESET_WINDOW,
     RING,
     RST,
+    SAID_HELLO,
     SECOND_NS,
     SEEN_0,
     SEEN_1,
+    SESSION_NS,
     SETTLED,
     SLOT_WORDS,
     START,
@@ -92,13 +99,15 @@ from sniffer.track.layout import (
 )
 from sniffer.track.outcome import Attempt
 from sniffer.track.records import Records
-from sniffer.track.streams import Streams
+from sniffer.track.streams import Streams, end_of
 
 LONGEST_EARLY_ANSWER = 16384
 """How much is kept of what a server says before its client's hello was seen."""
 FRAGMENT = -2
 """In place of a slot: the frame holds a fragment of an IP packet."""
 INTERNAL_ERRORS_KEPT = 10
+MOST_EARLY_ENDS = 4096
+"""RST and FIN remembered of conversations without a hello so far."""
 MOST_HOPS_APART = 1
 """Hop limits of one sender differ no more than that, unless its route changes."""
 
@@ -133,7 +142,9 @@ class Tracker:
         self.words = self.streams.words
         self.reassembly = self.streams.reassembly
         self.datagrams = Datagrams()
-        self.dialogues = Dialogues(self.streams)
+        self.dialogues = Dialogues(
+            self.streams, settings.answer_seconds * SECOND_NS + SESSION_NS, path
+        )
         self.hello = HelloReader()
         self.evidence = Evidence(settings.evidence_bytes) if keep_evidence else None
         self.keeps_syns = keep_evidence
@@ -146,6 +157,8 @@ class Tracker:
             evidence=self.evidence,
         )
         self.attempts: list[Attempt | None] = [None] * settings.flows
+        # RST and FIN seen before any octet of a hello, by slot; they count in the end.
+        self.early_ends: dict[int, int] = {}
         self.watched = memoryview(bytearray(65536))
         self.implicit = memoryview(bytearray(65536))
         for port, service in ports.services.items():
@@ -154,6 +167,7 @@ class Tracker:
         self.behind_filter = behind_filter
         self.follow_any = ports.follow_any
 
+        self.is_over = False
         self.slot = -1
         self.number = 0
         self.time_ns = 0
@@ -213,9 +227,9 @@ class Tracker:
         return self.agenda.ready()
 
     def tell(self, from_ns: int, until_ns: int) -> None:
-        """Tell only of hellos from one time on and before another.
+        """Tell only of hellos, and of dialogues, from one time on and before another.
 
-        All frames are followed, and counted; somebody else tells of the other hellos.
+        All frames are followed, and counted; somebody else tells of the others.
         """
         self.agenda.tell(from_ns, until_ns)
 
@@ -223,10 +237,18 @@ class Tracker:
         """Return how many hellos before a time have no outcome yet."""
         return self.agenda.open_before(time_ns)
 
+    def heard(self) -> list[Dialogue]:
+        """Return the dialogues in clear that ended; each after the handshakes before it."""
+        due = self.dialogues.due(self.now_ns, is_over=self.is_over)
+        return [dialogue for dialogue in due if self.agenda.is_told(dialogue.time_ns)]
+
     def finish(self) -> None:
         """Settle everything that is still open: there is no more input."""
+        self.is_over = True
         for attempt in self.agenda.unfinished():
             self._settle(attempt, END_OF_INPUT, time_is_over=False)
+        for slot in list(self.dialogues.talks):
+            self._let_go(slot)
         self.datagrams.finish()
         owner = self.reassembly.any_owner()
         while owner >= 0:
@@ -253,6 +275,7 @@ class Tracker:
             "flow": self.evicted_flows,
             "buffer": self.evicted_buffers,
             "attempt": self.agenda.evicted,
+            "dialogue": self.dialogues.evicted,
         }
         return Counters(
             frames=self.frames,
@@ -330,6 +353,8 @@ class Tracker:
                 self.streams.note_syn(frame)
                 if self.keeps_syns:
                     return True
+            elif frame.flags & (FIN | RST) and frame.end + frame.missing == frame.at:
+                self.streams.note_early_end(frame)
             return frame.end + frame.missing > frame.at
         at = slot * SLOT_WORDS
         words[at + LAST_SEEN] = self.now_ns
@@ -398,11 +423,21 @@ class Tracker:
         half = base + HALF_0 + direction * HALF_WORDS
         if words[half + PHASE] == FRESH:
             attempt = self.attempts[slot]
-            words[half + ORIGIN] = frame.sequence
             answers = attempt is not None and attempt.hello is not None
+            if not length and not answers:
+                # Where this side's octets begin is not known yet.
+                self._note_end(slot, end_of(frame, direction))
+                return
+            words[half + ORIGIN] = frame.sequence
             words[half + PHASE] = RECORDS if answers else JOINED
         offset = self.streams.offset(half, frame.sequence)
-        if not -WINDOW < offset - words[half + TOP] < WINDOW:
+        is_near = -WINDOW < offset - words[half + TOP] < WINDOW
+        if is_near and words[base + STATE] & (SETTLED | ENDING) and offset >= words[half + TOP]:
+            # Nothing more is wanted of it, unless it is another connection after all.
+            is_near = self.streams.is_same(batch.wire, frame, half) or not self.hello.begins(
+                batch.wire, frame.at, frame.end
+            )
+        if not is_near:
             if length and words[base + STATE] & GUESSED and self.streams.is_server(slot, direction):
                 words[half + ORIGIN] = frame.sequence
                 offset = words[half + AT] = words[half + TOP] = words[half + ACKED] = 0
@@ -432,7 +467,7 @@ class Tracker:
             if is_clear and self.evidence is not None:
                 self.evidence.take_back(slot, self.number)
         if frame.flags & (FIN | RST) and not words[base + STATE] & SETTLED:
-            self._end(slot, direction, offset + length, bool(frame.flags & RST))
+            self._end(slot, offset + length, end_of(frame, direction))
 
     def _is_new_connection(self, slot: int, direction: int) -> bool:
         """Tell whether the SYN in ``frame`` begins another connection than the slot's."""
@@ -466,6 +501,8 @@ class Tracker:
         implicit = self.implicit[frame.destination_port] or self.implicit[frame.source_port]
         if self.behind_filter and implicit and not frame.tunnel_count:
             self.words[slot * SLOT_WORDS + STATE] |= HOLDS_BACK
+        if self.streams.early_end:
+            self._note_end(slot, self.streams.early_end)
         return slot
 
     def _payload(self, wire: memoryview, slot: int, direction: int, offset: int) -> None:
@@ -493,17 +530,17 @@ class Tracker:
             else:
                 self._seek_hello(wire, slot, direction, offset)
         elif phase == DIALOGUE:
-            self._dialogue(wire, slot, direction, offset)
+            self._dialogue(wire, slot, direction, offset, server)
         self._check_end(slot)
 
-    def _end(self, slot: int, direction: int, offset: int, is_reset: bool) -> None:
-        """Note the RST or FIN of the segment in ``frame``, the first one that may be genuine."""
+    def _end(self, slot: int, offset: int, end: int) -> None:
+        """Note a RST or FIN (see ``end_of``) at a stream offset, the first that may be genuine."""
         words = self.words
+        direction = 1 if end & END_IS_FROM_1 else 0
+        is_reset = end & END_IS_RESET != 0
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         attempt = self.attempts[slot]
-        if attempt is None:
-            return
-        if attempt.last_word is not None:
+        if attempt is not None and attempt.last_word is not None:
             # A client that had done its part may close first: the server's end is awaited.
             if attempt.is_half_closed() and direction != attempt.direction:
                 attempt.end_at = (direction, offset)
@@ -513,11 +550,18 @@ class Tracker:
             furthest = max(words[half + TOP], words[half + ACKED]) + RESET_WINDOW
             if not words[half + ACKED] <= offset <= furthest:
                 return
+        if attempt is None:
+            if slot in self.dialogues.talks and self._is_read(half, offset):
+                self._let_go(slot)
+            else:
+                self._note_end(slot, end)
+            return
+        if is_reset:
             hops = (words[slot * SLOT_WORDS + STATE] & HOPS_BITS) >> HOPS_SHIFT
-            apart = abs(hops - self.frame.hop_limit)
+            apart = abs(hops - (end >> END_HOPS_SHIFT))
             if direction != attempt.direction and hops and apart > MOST_HOPS_APART:
                 attempt.path_reset = True
-        if self.words[slot * SLOT_WORDS + STATE] & ENDING:
+        if words[slot * SLOT_WORDS + STATE] & ENDING:
             # What was not seen, or was held back by a filter, was sent all the same.
             words[half + TOP] = max(words[half + TOP], offset)
         outcome = Outcome.RESET if is_reset else Outcome.CLOSED
@@ -526,25 +570,37 @@ class Tracker:
         attempt.end_at = (direction, offset)
         self._check_end(slot)
 
-    def _check_end(self, slot: int) -> None:
-        """Let a RST or FIN count once all that was sent before it was read.
+    def _note_end(self, slot: int, end: int) -> None:
+        """Remember the first RST or FIN that came before any octet of its hello."""
+        if slot in self.early_ends:
+            return
+        if len(self.early_ends) >= MOST_EARLY_ENDS:
+            del self.early_ends[next(iter(self.early_ends))]
+        self.early_ends[slot] = end
 
-        That is what its own side sent, and what it has from the other.
-        """
+    def _check_end(self, slot: int) -> None:
+        """Let a RST or FIN count once all that was sent before it was read."""
         attempt = self.attempts[slot]
         if attempt is None or attempt.end_at is None:
             return
         direction, offset = attempt.end_at
         if direction == attempt.direction and attempt.is_half_closed():
             return
-        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
-        other = slot * SLOT_WORDS + HALF_0 + (1 - direction) * HALF_WORDS
+        if self._is_read(slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS, offset):
+            self._conclude(attempt, ENDED, time_is_over=False)
+
+    def _is_read(self, half: int, offset: int) -> bool:
+        """Tell whether all was read that the sender of a RST or FIN knew of.
+
+        That is what its own side sent, and what it has from the other.
+        """
+        place = (half - HALF_0) % SLOT_WORDS
+        other = half - HALF_WORDS if place else half + HALF_WORDS
         # The other side's FIN, confirmed too, is no octet.
-        if (
+        return (
             self.streams.reach(half) >= offset
             and self.streams.reach(other) >= self.words[other + ACKED] - 1
-        ):
-            self._conclude(attempt, ENDED, time_is_over=False)
+        )
 
     # -- the hello -------------------------------------------------------------------------
 
@@ -553,11 +609,13 @@ class Tracker:
         frame = self.frame
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         first = wire[frame.at] if frame.end > frame.at else 0
+        if first and self.dialogues.greets(wire, frame.at, frame.end, slot, half, self.now_ns):
+            self._dialogue(wire, slot, direction, offset, True)
+            return
         if (offset == 0 and not (20 <= first <= 23 or first & 0x80)) or (
             offset + frame.end - frame.at > LONGEST_EARLY_ANSWER
         ):
-            self.streams.drop_buffer(slot, direction)
-            self.words[half + PHASE] = OTHER
+            self._ignore(slot, direction)
             return
         self._keep(wire, slot, direction, offset, frame.at, frame.end)
 
@@ -578,8 +636,9 @@ class Tracker:
         if handle < 0 and offset == at:
             answer = self.hello.look(wire, start, end, words[half + PHASE])
             if answer == NO_MATCH:
-                if self.dialogues.begins(wire, start, end, half):
-                    self._dialogue(wire, slot, direction, offset - (start - frame.at))
+                if self.dialogues.begins(wire, start, end, slot, half, self.now_ns):
+                    at = offset - (start - frame.at)
+                    self._dialogue(wire, slot, direction, at, False)
                 else:
                     self._no_hello(slot, direction)
                 return
@@ -616,7 +675,7 @@ class Tracker:
                 if answer == NO_MATCH:
                     self._abandon(slot)
                     if self.dialogues.begins(
-                        self.reassembly.arena, first, first + reach - at, half
+                        self.reassembly.arena, first, first + reach - at, slot, half, self.now_ns
                     ):
                         self._read_lines(wire, slot, direction)
                     else:
@@ -652,36 +711,40 @@ class Tracker:
         if attempt is not None:
             self._close(attempt)
 
-    def _dialogue(self, wire: memoryview, slot: int, direction: int, offset: int) -> None:
-        """Take the segment in ``frame`` as part of a client's lines in clear."""
+    def _dialogue(
+        self, wire: memoryview, slot: int, direction: int, offset: int, is_server: bool
+    ) -> None:
+        """Take the segment in ``frame`` as part of one side's lines in clear."""
         frame = self.frame
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
-        if offset - self.words[half + AT] >= LARGEST or frame.missing:
+        is_lost = offset - self.words[half + AT] >= LARGEST or frame.missing > 0
+        if is_lost and is_server:
+            self._ignore(slot, direction)
+        elif is_lost:
             self._no_hello(slot, direction)
         elif self._keep(wire, slot, direction, offset, frame.at, frame.end):
-            self._read_lines(wire, slot, direction)
+            if is_server:
+                self._read_answers(slot, direction)
+            else:
+                self._read_lines(wire, slot, direction)
+
+    def _ignore(self, slot: int, direction: int) -> None:
+        """Read no more of one side."""
+        self.streams.note_gap(slot, direction)
+        self.streams.drop_buffer(slot, direction)
+        self.words[slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS + PHASE] = OTHER
 
     def _read_lines(self, wire: memoryview, slot: int, direction: int) -> None:
-        """Read the client's lines that are there, up to the upgrade and the hello behind it.
-
-        WANT is the dialogue's state meanwhile: the state's number, the lines read, and what
-        is left of an IMAP literal.
-        """
+        """Read the client's lines that are there, up to the upgrade and the hello behind it."""
         words = self.words
-        base = slot * SLOT_WORDS
-        half = base + HALF_0 + direction * HALF_WORDS
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         reassembly = self.reassembly
-        while words[half + BUFFER]:
-            handle = words[half + BUFFER] - 1
+        while self.streams.ready(half) > 0:
             at = words[half + AT]
-            reach = reassembly.reach(handle)
-            if reach <= at:
-                return
             if words[half + PHASE] == UPGRADED:
-                first = reassembly.place(handle, at)
-                answer = self.hello.look(
-                    reassembly.arena, first, first + reach - at, words[half + PHASE]
-                )
+                first = reassembly.place(words[half + BUFFER] - 1, at)
+                end = first + self.streams.ready(half)
+                answer = self.hello.look(reassembly.arena, first, end, words[half + PHASE])
                 if answer != NO_MATCH:
                     attempt = self._begin(wire, slot, direction)
                     if answer == FOUND:
@@ -692,18 +755,37 @@ class Tracker:
                     return
                 self._abandon(slot)
                 words[half + PHASE] = DIALOGUE
-                words[half + WANT] = starttls.ASKING
-            used = self.dialogues.read_line(slot, direction, handle, at, reach)
-            if used < 0:
+            used = self.dialogues.read_client(
+                wire, self.frame, self.number, self.time_ns, slot, direction
+            )
+            if used == NO_USE:
                 self._no_hello(slot, direction)
                 return
-            if used == 0:
+            if used == NOT_WHOLE:
                 return
             if words[half + PHASE] == UPGRADED and self.evidence is not None:
                 self.evidence.show(slot, direction, at, at + used)
-            words[half + AT] = at + used
-            if reassembly.advance(handle, at + used) == 0:
-                self.streams.drop_buffer(slot, direction)
+            self._step(slot, direction, used)
+
+    def _read_answers(self, slot: int, direction: int) -> None:
+        """Read the server's lines that are there."""
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        while self.streams.ready(half) > 0:
+            used = self.dialogues.read_server(slot, direction)
+            if used == NO_USE:
+                self._ignore(slot, direction)
+                return
+            if used == NOT_WHOLE:
+                return
+            self._step(slot, direction, used)
+
+    def _step(self, slot: int, direction: int, octets: int) -> None:
+        """Go on behind octets of a half's buffer that were read."""
+        half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
+        self.words[half + AT] += octets
+        handle = self.words[half + BUFFER] - 1
+        if self.reassembly.advance(handle, self.words[half + AT]) == 0:
+            self.streams.drop_buffer(slot, direction)
 
     def _accept_cut(self, slot: int, direction: int, reason: int) -> None:
         """Make do with the beginning of a hello: the rest will not come. Wait for its outcome."""
@@ -753,6 +835,7 @@ class Tracker:
         self.streams.know_client(slot, direction)
         words[half + PHASE] = RECORDS
         words[half + WANT] = 0
+        self.dialogues.tell(slot, self.now_ns, upgraded=True)
 
     def _found_in_buffer(self, attempt: Attempt, slot: int, direction: int, after: int) -> None:
         """Note the whole hello in the half's buffer, and read on behind it."""
@@ -952,6 +1035,10 @@ class Tracker:
                 self.records.read_to_the_end(attempt, direction)
                 if attempt.outcome is not None:
                     break
+        if attempt.hello is not None:
+            self.dialogues.tell(slot, self.now_ns, upgraded=True)
+        if slot in self.early_ends and attempt.last_word is None:
+            self._recall_end(attempt)
         attempt.session = self._session(attempt)
         if attempt.last_word is not None:
             attempt.saw_end(*attempt.last_word)
@@ -962,6 +1049,14 @@ class Tracker:
         self.streams.note_one_sided(slot)
         self._close(attempt)
         self._let_go(slot)
+
+    def _recall_end(self, attempt: Attempt) -> None:
+        """Note a RST or FIN that came before the hello: nothing after it has decided."""
+        end = self.early_ends[attempt.slot]
+        direction = 1 if end & END_IS_FROM_1 else 0
+        side = Side.CLIENT if direction == attempt.direction else Side.SERVER
+        outcome = Outcome.RESET if end & END_IS_RESET else Outcome.CLOSED
+        attempt.last_word = (side, outcome)
 
     def _note_halves(self, attempt: Attempt) -> None:
         state = self.words[attempt.slot * SLOT_WORDS + STATE]
@@ -1003,16 +1098,21 @@ class Tracker:
         if self.evidence is not None:
             upgraded = attempt.starttls is not None
             attempt.evidence = self.evidence.settle(attempt.slot, upgraded=upgraded, before=before)
+        if attempt.hello is not None:
+            self.words[attempt.slot * SLOT_WORDS + STATE] |= SAID_HELLO
         self.attempts[attempt.slot] = None
         self.words[attempt.slot * SLOT_WORDS + STATE] &= ~OPEN
         self.agenda.close(attempt)
 
     def _let_go(self, slot: int) -> None:
         """Want nothing more of a conversation; its slot stays, so that it is not begun anew."""
+        self.dialogues.tell(slot, self.now_ns, upgraded=False)
+        self.early_ends.pop(slot, None)
         base = slot * SLOT_WORDS
         if self.evidence is not None:
             self.evidence.drop(slot)
         for direction in (0, 1):
+            self.streams.note_gap(slot, direction)
             self.streams.drop_buffer(slot, direction)
             if not self.words[base + STATE] & (SETTLED | ENDING):
                 self.words[base + HALF_0 + direction * HALF_WORDS + WANT] = 0

@@ -767,7 +767,8 @@ def test_summary_has_the_contracts_keys_and_its_values_survive_json():
     inputs = [{"path": "a.pcap", "format": "pcap", "status": "ok", "frames": 9, "problem": None}]
     told = summary(inputs, office().snapshot(), FIT, PROFILES)
 
-    assert list(told) == ["inputs", "coverage", "profile", "totals", "devices"]
+    contracts = ["inputs", "coverage", "profile", "totals", "devices"]
+    assert list(told) == [*contracts, "findings", "finding_totals"]
     assert told["inputs"] == inputs
     assert told["coverage"].keys() >= COVERAGE_KEYS
     assert all(device.keys() >= DEVICE_KEYS for device in told["devices"])
@@ -805,6 +806,8 @@ def test_summary_tells_a_device_whole():
         "mac": "3c:2a:f4:00:00:01",
         "vendor": None,
         "names": [],
+        "names_from": [],
+        "findings": [],
         "place": None,
         "owner": None,
         "class": None,

@@ -31,9 +31,16 @@ DIALOGUES = [
     ),
     ("imap", IMAP, [b"a1 CAPABILITY", b"a2 STARTTLS"], [ASKING, UPGRADE], "RFC 9051 6.2.1"),
     ("imap-id", IMAP, [b"* ID NIL", b". STARTTLS"], [ASKING, UPGRADE], "RFC 2971"),
-    ("imap-login", IMAP, [b"a1 LOGIN user secret"], [OVER], "clear text"),
+    (
+        "imap-login-refused-then-upgrade",
+        IMAP,
+        [b"a1 LOGIN user secret", b"a2 STARTTLS"],
+        [ASKING, UPGRADE],
+        "RFC 9051 6.2.3",
+    ),
+    ("imap-login", IMAP, [b"a1 LOGIN user secret", b"a2 SELECT INBOX"], [ASKING, OVER], "clear"),
     ("pop3", POP3, [b"CAPA", b"STLS"], [ASKING, UPGRADE], "RFC 2595 4"),
-    ("pop3-login", POP3, [b"USER printer"], [OVER], "clear text"),
+    ("pop3-login", POP3, [b"USER p", b"PASS x", b"STAT"], [ASKING, ASKING, OVER], "clear text"),
     (
         "refused-then-clear",
         SMTP,
