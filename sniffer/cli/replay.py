@@ -18,6 +18,7 @@ from sniffer.cli.reload import Current
 from sniffer.cli.stop import Stop, Stopped
 from sniffer.cli.wanted import Wanted
 from sniffer.daemon.launcher import say_that_all_stays
+from sniffer.daemon.memory import settle
 from sniffer.daemon.server import Gauges, Server
 from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, HelloWatchError
 from sniffer.export.metrics import Build
@@ -89,6 +90,7 @@ def replay(path: str, wanted: Wanted) -> int:
             duration = 0
         except Stopped:
             is_over = False
+        settle()
         server.is_ready = True
         log_mistakes(pipeline.tracker)
         log_evidence_lost(path, pipeline.tracker.counters().evidence_lost)

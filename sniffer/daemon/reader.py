@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sniffer.daemon.control import GONE, Control, Message
 from sniffer.daemon.launcher import DRAIN_SECONDS
 from sniffer.daemon.link import LinkError, Receiver, Report, State
+from sniffer.daemon.memory import Memory
 from sniffer.daemon.server import Gauges
 from sniffer.event import Handshake, Judgement
 from sniffer.inventory.aggregate import Aggregate
@@ -214,6 +215,7 @@ class Reader:
         self._was_ready = False
         self._limit = limit
         self._join = Join()
+        self._memory = Memory()
         # By the serial number of their worker: the links, and the places they are of.
         self._links: dict[int, Receiver] = {}
         self._places: dict[int, int] = {}
@@ -366,6 +368,7 @@ class Reader:
             self._aggregate.tick(max(report.now_ns for _, report in due))
             self.judged += len(judged)
         self._pass_on(judged)
+        self._memory.count(len(judged))
         newest = {id(link): (link, report.number) for link, report in due}
         for link, number in newest.values():
             link.confirm(number)
