@@ -686,7 +686,9 @@ class Launcher:
         """In a child: close what is the launcher's, and hear no signal that is meant for it."""
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
-            ends = number == signal.SIGTERM
+            # The server is told to finish once the workers have: systemd, and whoever else
+            # ends a whole group, sends it the signal too soon.
+            ends = number == signal.SIGTERM and kept >= 0
             signal.signal(number, signal.SIG_DFL if ends else signal.SIG_IGN)
         self._wake.close()
         self._woken.close()

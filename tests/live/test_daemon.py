@@ -380,6 +380,17 @@ def test_signal_ends_it_after_what_is_open_was_told(ns, tmp_path, number, code):
         assert calls(watching.events) == {20_001: 1, 20_002: 1}
 
 
+def test_signal_to_all_its_processes_ends_it_in_order_too(ns, tmp_path):
+    """As systemd sends it, if not told otherwise (systemd.kill(5), KillMode=control-group)."""
+    with ns.sender("far") as far, daemon(ns, "-i", "mirror", cwd=tmp_path) as watching:
+        Caller(far).call(2, refused=False)
+        eventually(lambda: watching.metric("hellowatch_frames_received_total") == 2 * HELLO)
+        for name in ("hw-server", "hw-mirror"):
+            os.kill(watching.child(name), signal.SIGTERM)
+        assert watching.end() == 0
+        assert calls(watching.events) == {20_001: 1, 20_002: 1}
+
+
 def test_it_ends_by_itself_after_events_or_time(ns, tmp_path):
     with ns.sender("far") as far, daemon(ns, "-i", "mirror", "-c", "2", cwd=tmp_path) as watching:
         Caller(far).call(5)
