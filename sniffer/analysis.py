@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -23,6 +23,10 @@ from sniffer.pipeline import Enough, Limit, Pipeline, Sink
 from sniffer.survey import Facts, Survey
 from sniffer.track.tracker import Tracker
 
+if TYPE_CHECKING:
+    from sniffer.inventory.store.intake import Intake
+    from sniffer.inventory.store.recorder import Recorder
+
 log = logging.getLogger(__name__)
 
 KEY_OCTETS = 16
@@ -34,7 +38,8 @@ class Input(Struct, frozen=True, kw_only=True):
     path: str
     format: str | None
     status: str
-    """ok, partial (damaged or cut; all before that was read) or failed."""
+    """ok, known (ok, and the store had it already), partial (damaged or cut; all before that
+    was read) or failed."""
     frames: int
     problem: str | None = None
 
@@ -83,13 +88,16 @@ class Analysis:
         self.coverage = Coverage()
         self.facts = Facts() if surveyed else None
         self.inputs: list[Input] = []
+        self.recorder: Recorder | None = None
+        """What takes what is counted into a store, if there is one."""
 
     def read(self, path: str, progress: Callable[[CaptureFile], None] | None = None) -> None:
         """Read the captures in one input; what is wrong with them is noted and logged.
 
         Raises what ``waiting`` raises, and Enough when the limit is reached.
         """
-        with closing(captures(path)) as sources:
+        is_kept = self.recorder is not None
+        with closing(captures(path, fingerprinted=is_kept)) as sources:
             while True:
                 with self.waiting:
                     source = next(sources, None)
@@ -98,9 +106,22 @@ class Analysis:
                 if isinstance(source, InputError):
                     self.refuse(source)
                 else:
-                    self._read(source, progress)
+                    self._read(source, progress, self._intake(source, path))
 
-    def _read(self, source: CaptureFile, progress: Callable[[CaptureFile], None] | None) -> None:
+    def _intake(self, source: CaptureFile, path: str) -> "Intake | None":
+        """Return what takes a capture into the store, where there is one."""
+        if self.recorder is None:
+            return None
+        from sniffer.inventory.store.intake import Intake
+
+        return Intake(self.recorder, source, path)
+
+    def _read(
+        self,
+        source: CaptureFile,
+        progress: Callable[[CaptureFile], None] | None,
+        intake: "Intake | None",
+    ) -> None:
         tracker = Tracker(
             self.track,
             self.ports,
@@ -118,11 +139,19 @@ class Analysis:
             limit=self.limit,
         )
         survey = None if self.facts is None else Survey(self.ports)
-        report = None if progress is None else lambda: progress(source)
-        is_over = False
+        if intake is not None:
+            intake.begin(pipeline.coverage, lambda: tracker.frames)
+
+        def report() -> None:
+            if intake is not None:
+                intake.step()
+            if progress is not None:
+                progress(source)
+
+        is_over = is_whole = is_known = False
         try:
             pipeline.run(source if survey is None else _Surveyed(source, survey), report)
-            is_over = True
+            is_over = is_whole = True
         except Enough:
             is_over = True
             raise
@@ -132,7 +161,9 @@ class Analysis:
                 self.facts.merge(survey.facts())
             log_mistakes(tracker)
             log_evidence_lost(source.path, tracker.counters().evidence_lost)
-            self.inputs.append(input_read(source, tracker.frames, is_over))
+            if intake is not None:
+                is_known = intake.end(is_whole)
+            self.inputs.append(input_read(source, tracker.frames, is_over, is_known))
 
     def refuse(self, error: InputError) -> None:
         """Note an input that cannot be read at all."""
@@ -163,10 +194,13 @@ class _Surveyed:
         self._source.close()
 
 
-def input_read(source: CaptureFile, frames: int, is_over: bool = True) -> Input:
+def input_read(
+    source: CaptureFile, frames: int, is_over: bool = True, is_known: bool = False
+) -> Input:
     """Return what became of an input; what is wrong with it is logged.
 
-    ``is_over`` False: somebody ended the reading before its time.
+    ``is_over`` False: somebody ended the reading before its time. ``is_known``: the store had
+    all of it already.
     """
     log.info("A capture was read", {"path": source.path, "frames": frames})
     problem = source.problem
@@ -177,7 +211,7 @@ def input_read(source: CaptureFile, frames: int, is_over: bool = True) -> Input:
     return Input(
         path=source.path,
         format=source.format,
-        status="ok" if why is None else "partial",
+        status="partial" if why is not None else "known" if is_known else "ok",
         frames=frames,
         problem=why,
     )

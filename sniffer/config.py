@@ -4,6 +4,7 @@ A room receives its Struct; nobody reads a global. ``Settings`` holds all of the
 configuration file has them (``config_file`` reads it): its fields are the file's sections.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -119,6 +120,19 @@ class InventorySettings(Struct, frozen=True, kw_only=True):
     """Destinations kept of one stack; the rest is summed."""
 
 
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """The inventory on disk: where it is, how fast it is written, how many events it keeps."""
+
+    url: str = ""
+    """sqlite:///PATH or postgresql+psycopg://...; empty: this machine's. analyze asks for it."""
+    queue: Annotated[int, Meta(ge=256, le=1 << 20)] = 16_384
+    """Handshakes that wait for a store that is slow or away; beyond it they are counted."""
+    commit_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    """How long what was counted waits, so that many are written at once."""
+    events: Annotated[int, Meta(ge=1, le=10_000)] = 200
+    """Newest events kept of each stack that needs action."""
+
+
 class MetricsSettings(Struct, frozen=True, kw_only=True):
     """What the metrics page tells."""
 
@@ -156,6 +170,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     capture: CaptureSettings = CaptureSettings()
     track: TrackSettings = TrackSettings()
     inventory: InventorySettings = InventorySettings()
+    store: StoreSettings = StoreSettings()
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
     daemon: DaemonSettings = DaemonSettings()
@@ -183,11 +198,16 @@ def mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
         if number & (number - 1):
             near = 1 << number.bit_length()
             yield key, f"{number} is no power of two: {near >> 1} or {near}"
+    if settings.store.url and not STORE_URL.fullmatch(settings.store.url):
+        why = "is no store: write sqlite:///PATH or postgresql+psycopg://..."
+        yield "store.url", f"{settings.store.url!r} {why}"
     try:
         split_address(settings.web.listen_address)
     except ConfigError as error:
         yield "web.listen_address", error.why
 
+
+STORE_URL = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")
 
 LISTEN_ADDRESS = "--web.listen-address"
 

@@ -31,6 +31,10 @@ FILES = {"judge.profiles", "web.config_file"}
 
 NEEDS_RESTART = {
     "watch.interfaces",
+    "store.url",
+    "store.queue",
+    "store.commit_seconds",
+    "store.events",
     "capture.source",
     "web.listen_address",
     "web.scrapes",

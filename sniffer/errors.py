@@ -52,6 +52,15 @@ class ConfigErrors(HelloWatchError):
         super().__init__("; ".join(map(str, errors)))
 
 
+class StoreError(HelloWatchError):
+    """A store that cannot be used: which one, why, and what to do."""
+
+    def __init__(self, url: str, why: str) -> None:
+        """Name the store, without its password, and why it cannot be used."""
+        self.url, self.why = url, why
+        super().__init__(f"{url}: {why}")
+
+
 class CaptureError(HelloWatchError):
     """An interface that cannot be captured on, why, and what would cure it."""
 

@@ -5,7 +5,10 @@ numbers, times are nanoseconds since 1970 of the capture's clock; names and text
 ``sniffer.export`` alone. An absent fact is None.
 """
 
+import ipaddress
 from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -210,3 +213,35 @@ class Judgement(Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
     profile: str | None = None
     destination_basis: DestinationBasis | None = None
+
+
+def identity(handshake: Handshake) -> str:
+    """Return the event's id: 128 bits of BLAKE2b, in hex.
+
+    Hashed are, big-endian: the hello's time in whole microseconds since 1970 (8 octets,
+    signed); the length of the source address (1 octet), that address and the source port
+    (2 octets); the same three of the destination; the client random. A microsecond, because
+    what converts captures drops the nanoseconds.
+    """
+    flow = handshake.flow
+    told = b"".join(
+        (
+            (handshake.time_ns // 1000).to_bytes(8, "big", signed=True),
+            len(flow.source).to_bytes(1, "big"),
+            flow.source,
+            flow.source_port.to_bytes(2, "big"),
+            len(flow.destination).to_bytes(1, "big"),
+            flow.destination,
+            flow.destination_port.to_bytes(2, "big"),
+            handshake.hello.random,
+        )
+    )
+    return blake2b(told, digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=16384)
+def address(octets: bytes) -> str:
+    """Return an IPv4 or IPv6 address as RFC 5952 writes it."""
+    if octets[:12] == b"\0\0\0\0\0\0\0\0\0\0\xff\xff" and len(octets) == 16:
+        return f"::ffff:{ipaddress.IPv4Address(octets[12:])}"  # section 5
+    return str(ipaddress.ip_address(octets))

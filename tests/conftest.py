@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from databases import Postgres
 
 CI = os.environ.get("CI") == "true"
 CHECKOUT = Path(__file__).parent.parent
@@ -62,3 +66,20 @@ def _without_skip(report):
 def corpus() -> Path:
     """The folder of captures with ground truth (its README.md says what is in it)."""
     return CORPUS
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator["Postgres"]:
+    """A PostgreSQL of this session's own."""
+    from databases import postgres
+
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty store: what uses it is proved on both databases."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres_server").url()
+    return f"sqlite:///{tmp_path}/store.db"

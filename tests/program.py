@@ -1,11 +1,14 @@
 """The program as users start it: a process of its own, away from the checkout."""
 
+import atexit
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -21,6 +24,10 @@ PROGRAM = [sys.executable, "-m", "sniffer.cli.main"]
 SECONDS = 60
 """Longer than anything here takes on a loaded machine."""
 
+STATE_HOME = tempfile.mkdtemp(prefix="hellowatch-state-")
+"""Where a daemon without --store keeps its inventory."""
+atexit.register(shutil.rmtree, STATE_HOME, ignore_errors=True)
+
 ANY_PORT = ("--web.listen-address", "127.0.0.1:0")
 
 
@@ -35,6 +42,7 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ", "JOURNAL_STREAM")
     }
+    env.setdefault("XDG_STATE_HOME", STATE_HOME)
     env["PYTHONPATH"] = os.pathsep.join(str(Path(p).resolve()) for p in paths if p)
     return env | more
 

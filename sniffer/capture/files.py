@@ -16,6 +16,7 @@ from parsers.pcapng import Pcapng
 from parsers.snoop import Snoop
 from sniffer.capture import archive
 from sniffer.capture.damage import pass_over, resume
+from sniffer.capture.fingerprint import Fingerprint
 from sniffer.capture.foreign import refusal
 from sniffer.capture.octets import Lookahead, Octets, PlainOctets, PushedBack
 from sniffer.capture.unpack import (
@@ -41,7 +42,9 @@ CUT_SHORT = "the file is cut short: a record does not end"
 Walker = Pcap | Pcapng | Snoop
 
 
-def captures(path: str) -> Generator["CaptureFile | InputError", None, None]:
+def captures(
+    path: str, *, fingerprinted: bool = False
+) -> Generator["CaptureFile | InputError", None, None]:
     """Yield the captures in an input, and what in it is none: an archive holds several.
 
     Each is to be read before the next one is asked for; closing the iterator closes the
@@ -62,7 +65,7 @@ def captures(path: str) -> Generator["CaptureFile | InputError", None, None]:
                     yield content
                 continue
             try:
-                capture = CaptureFile(content, store)
+                capture = CaptureFile(content, store, fingerprinted=fingerprinted)
             except InputError as error:
                 yield error
             else:
@@ -150,10 +153,17 @@ class CaptureFile:
     are damaged.
     """
 
-    def __init__(self, capture: "str | Content", store: bytearray | None = None) -> None:
+    def __init__(
+        self,
+        capture: "str | Content",
+        store: bytearray | None = None,
+        *,
+        fingerprinted: bool = False,
+    ) -> None:
         """Recognise a capture: the first one in the input at a path, or what was found in one.
 
-        ``store`` is the buffer to read into.
+        ``store`` is the buffer to read into. ``fingerprinted``: its octets are to be known
+        again.
         """
         self.problem: InputError | None = None
         self._input: _Input | None = None
@@ -163,7 +173,10 @@ class CaptureFile:
                 capture = self._input.first()
             self.path = capture.path
             self.size = capture.size
-            self._window = Window(capture.octets, store or bytearray(BUFFER_BYTES))
+            self.fingerprint = Fingerprint() if fingerprinted else None
+            self._window = Window(
+                capture.octets, store or bytearray(BUFFER_BYTES), self.fingerprint
+            )
             word, self._walker = self._recognise(is_packed=bool(capture.packings))
             self.format = capture.packings + word
         except BaseException:
@@ -179,6 +192,19 @@ class CaptureFile:
     def frames_dropped(self) -> int:
         """Frames that the capturer says it lost, as far as the capture was read."""
         return 0 if isinstance(self._walker, Pcap) else self._walker.dropped
+
+    @property
+    def position(self) -> int:
+        """Unpacked octets up to the end of the last frame read."""
+        return self._window.at
+
+    def skim(self, position: int) -> None:
+        """Read on without looking for frames, until so many octets have passed."""
+        window = self._window
+        while window.offset + window.stop < position:
+            window.start = window.stop
+            if not window.refill():
+                return
 
     def read(self, batch: Batch) -> bool:
         """Fill the batch with the next frames; False at the end, or where it is damaged."""

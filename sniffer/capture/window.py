@@ -1,13 +1,17 @@
 """The part of a capture that lies in memory: one buffer, reused for ever."""
 
+from sniffer.capture.fingerprint import Fingerprint
 from sniffer.capture.octets import Octets
 
 
 class Window:
     """Octets from ``start`` to ``stop`` of a buffer, and the stream behind them."""
 
-    def __init__(self, octets: Octets, store: bytearray) -> None:
-        """Look at ``octets`` through ``store``."""
+    def __init__(
+        self, octets: Octets, store: bytearray, fingerprint: Fingerprint | None = None
+    ) -> None:
+        """Look at ``octets`` through ``store``; all that is read passes by ``fingerprint``."""
+        self.fingerprint = fingerprint
         self.octets = octets
         self.store = store
         self.buffer = memoryview(store)
@@ -37,5 +41,7 @@ class Window:
         self._is_over = True
         count = self.octets.read_into(self.buffer[left:])
         self._is_over = count == 0
+        if self.fingerprint is not None:
+            self.fingerprint.add(self.buffer[left : left + count])
         self.stop = left + count
         return count > 0

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sniffer.cli.options import (
-    check_store,
     chosen_profiles,
     config_options,
     configure_log,
@@ -30,7 +29,7 @@ from sniffer.cli.options import (
 )
 from sniffer.cli.output import Outputs
 from sniffer.cli.stop import Stop, Stopped
-from sniffer.errors import EXIT_INTERRUPTED, InputError
+from sniffer.errors import EXIT_INTERRUPTED, InputError, StoreError
 
 if TYPE_CHECKING:
     from sniffer.capture.files import CaptureFile
@@ -98,11 +97,13 @@ def command(
         raise click.UsageError("no capture file is named; - reads standard input")
     for path in paths:
         _check_path(path)
-    options = {**pipeline_settings(ports, profile), **log_options(quiet, verbose, log_format)}
+    options = {
+        **pipeline_settings(ports, profile, store),
+        **log_options(quiet, verbose, log_format),
+    }
     configuration = Sources(config, options).load()
     settings = configuration.settings
     configure_log(settings.log)
-    check_store(store)
     profiles, forced = chosen_profiles(configuration)
     zone_chosen = zone(tz)
 
@@ -128,6 +129,10 @@ def command(
             waiting=stop,
             limit=None if count is None else Limit(count),
         )
+        if store is not None:
+            from sniffer.cli.keeping import keep_analysis
+
+            analysis.recorder = keep_analysis(stack, store, analysis.aggregate, profiles, settings)
         progress = _progress(stack, sinks, quiet, color)
         # The lines of the log go around the bar, where there is one.
         configure_log(settings.log)
@@ -136,6 +141,7 @@ def command(
             sinks.flush()
             progress(source)
 
+        problem: StoreError | None = None
         try:
             for entry in entries:
                 if isinstance(entry, InputError):
@@ -144,6 +150,9 @@ def command(
                     analysis.read(entry, advance)
         except (Enough, Stopped):
             pass
+        except StoreError as error:
+            # What was found is told all the same.
+            problem = error
         progress(None)
         told = summary(
             [entry.told() for entry in analysis.inputs],
@@ -152,6 +161,8 @@ def command(
             profiles,
         )
         sinks.finish(told, zone_chosen, color)
+        if problem is not None:
+            raise problem
     if stop.by is not None:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(exit_code([entry.status for entry in analysis.inputs], told["totals"], fail_on))

@@ -1,5 +1,7 @@
 """``hellowatch config``: is the configuration right, and where does each value come from."""
 
+import re
+
 import click
 
 from sniffer.cli.options import chosen_profiles, config_options, file_names
@@ -57,4 +59,6 @@ def show(config: str | None) -> None:
             click.echo(f"{section and chr(10)}[{at}]")
             section = at
         value = getattr(getattr(configuration.settings, at), name)
+        if key == "store.url":
+            value = re.sub("(://[^:@/]*):[^@]*@", r"\1:***@", value)
         click.echo(f"{name} = {toml_value(value)}  # {one_line(origin)}")

@@ -22,7 +22,9 @@ from sniffer.daemon.launcher import Launcher
 if TYPE_CHECKING:
     from sniffer.daemon.control import Control
     from sniffer.daemon.reader import Reader
+    from sniffer.daemon.server import Server
     from sniffer.inventory.coverage import Coverage
+    from sniffer.inventory.store.recorder import Seen
 
 
 def watch(wanted: Wanted) -> int:
@@ -68,6 +70,7 @@ def _serve(
     """Do the server's part, in its own process."""
     import parsers
     from sniffer.analysis import Input, log_evidence_lost
+    from sniffer.cli.keeping import keep_live
     from sniffer.daemon.reader import Reader
     from sniffer.daemon.server import Server
     from sniffer.export.metrics import Build
@@ -111,8 +114,14 @@ def _serve(
     )
     for place, interface in enumerate(interfaces):
         server.watch(interface, partial(reader.gauges, place))
+    recorder = keep_live(server, in_use.profiles, in_use.settings)
+    if recorder is not None:
+        recorder.follow(partial(_seen, interfaces, reader, server))
+        recorder.start()
     control.send("ready", server.start())
     reader.run()
+    if recorder is not None:
+        recorder.close()
     with server.lock:
         snapshot = server.aggregate.snapshot()
     inputs = [
@@ -125,6 +134,16 @@ def _serve(
     outputs.finish(told, wanted.zone, wanted.color)
     server.close()
     return exit_code(["ok"], told["totals"], wanted.fail_on)
+
+
+def _seen(interfaces: Sequence[str], reader: "Reader", server: "Server") -> "dict[str, Seen]":
+    """Return what each interface saw; to be called with the lock held."""
+    from sniffer.inventory.store.recorder import Seen
+
+    return {
+        interface: Seen(account.coverage(), account.up_seconds, server.aggregate.now_ns)
+        for interface, account in zip(interfaces, reader.accounts, strict=True)
+    }
 
 
 def _report(reader: "Reader") -> None:

@@ -24,6 +24,8 @@ COMMANDS = {
     "config": "Check or show the configuration.",
     "crosscheck": "A second opinion from independent dissectors.",
     "doctor": "What is wrong with this mirror port or capture?",
+    "devices": "The inventory of devices.",
+    "handshakes": "The events that were kept.",
     "interfaces": "What can be captured on, and what passes there.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
     "top": "Live view of devices and handshakes in the terminal.",
@@ -31,8 +33,6 @@ COMMANDS = {
 """What is built: each has a module of its name here, with a ``command``."""
 
 LATER = {
-    "devices": "The inventory of devices.",
-    "handshakes": "The events that were kept.",
     "watch": "Print the next handshake of one device.",
     "report": "The readiness report.",
     "serve": "The web page, upload and API.",

@@ -43,38 +43,17 @@ class Outputs:
         in_order: bool = True,
     ) -> None:
         """Open every output; ``stack`` closes them."""
-        wanted: list[tuple[str, str]] = []
         if frames == STANDARD_OUTPUT and sys.stdout.isatty():
             raise click.UsageError("-w -: standard output is a terminal; send it into a pipe")
         if form is None and not outputs and frames != STANDARD_OUTPUT:
             form = "table" if sys.stdout.isatty() else "ndjson"
-        if form is not None:
-            wanted.append((form, STANDARD_OUTPUT))
-        for text in outputs:
-            prefix, colon, path = text.partition(":")
-            if not colon or prefix not in FORMATS + FORMATS_LATER:
-                prefix, path = _format_of(text), text
-            if prefix in FORMATS_LATER:
-                raise click.UsageError(f"-o {text}: {prefix}: not built yet")
-            wanted.append((prefix, path))
-        paths = [path for _, path in wanted]
-        options = ["-o"] * len(paths)
-        if frames is not None:
-            paths.append(frames)
-            options.append("-w")
-        for at, path in enumerate(paths):
-            if any(_is_same(path, other) for other in paths[:at]):
-                raise ConfigError(options[at], path, "is written to already")
-            if any(given != "-" and _is_same(path, given) for given in inputs):
-                raise ConfigError(options[at], path, "is an input; it would be overwritten")
-
+        opened = open_outputs(stack, form, outputs, inputs, frames)
         self._frames = None
         if frames is not None:
             from sniffer.export.evidence import CaptureWriter
 
             raw = stack.enter_context(_open(frames, "-w"))
             self._frames = CaptureWriter(raw, in_order=in_order)
-        opened = [(kind, stack.enter_context(_create(path))) for kind, path in wanted]
         self._summaries = [(kind, out) for kind, out in opened if kind in SUMMARIES]
         self._streams = [out for _, out in opened]
         self.is_on_screen = any(kind not in SUMMARIES and out.isatty() for kind, out in opened)
@@ -104,22 +83,62 @@ class Outputs:
     def finish(self, told: dict[str, Any], zone: "tzinfo", color: str) -> None:
         """Write the summary wherever summaries go."""
         from sniffer.export.formats import summary_json
-        from sniffer.export.table import table
 
         for kind, out in self._summaries:
             if kind == "json":
                 out.write(summary_json(told))
             else:
-                encoding = "utf-8"
-                if out.name == sys.stdout.fileno():
-                    encoding = sys.stdout.encoding
-                text = io.TextIOWrapper(out, encoding, "replace", newline="", write_through=True)
-                chosen = {"always": True, "never": False, "auto": None}[color]
-                table(told, text, zone=zone, color=chosen)
-                text.detach()
+                write_table(told, out, zone, color)
         if self._frames is not None:
             self._frames.finish()
         self.flush()
+
+
+def open_outputs(
+    stack: ExitStack,
+    form: str | None,
+    outputs: tuple[str, ...],
+    inputs: list[str],
+    frames: str | None = None,
+) -> list[tuple[str, io.BufferedWriter]]:
+    """Open what is to be written, with its format; ``stack`` closes it. Raises ConfigError.
+
+    ``frames`` is written as well, by others.
+    """
+    wanted: list[tuple[str, str]] = []
+    if form is not None:
+        wanted.append((form, STANDARD_OUTPUT))
+    for text in outputs:
+        prefix, colon, path = text.partition(":")
+        if not colon or prefix not in FORMATS + FORMATS_LATER:
+            prefix, path = _format_of(text), text
+        if prefix in FORMATS_LATER:
+            raise click.UsageError(f"-o {text}: {prefix}: not built yet")
+        wanted.append((prefix, path))
+    paths = [path for _, path in wanted]
+    options = ["-o"] * len(paths)
+    if frames is not None:
+        paths.append(frames)
+        options.append("-w")
+    for at, path in enumerate(paths):
+        if any(_is_same(path, other) for other in paths[:at]):
+            raise ConfigError(options[at], path, "is written to already")
+        if any(given != "-" and _is_same(path, given) for given in inputs):
+            raise ConfigError(options[at], path, "is an input; it would be overwritten")
+    return [(kind, stack.enter_context(_create(path))) for kind, path in wanted]
+
+
+def write_table(told: dict[str, Any], out: io.BufferedWriter, zone: "tzinfo", color: str) -> None:
+    """Write a summary for people."""
+    from sniffer.export.table import table
+
+    encoding = "utf-8"
+    if out.fileno() == sys.stdout.fileno():
+        encoding = sys.stdout.encoding
+    text = io.TextIOWrapper(out, encoding, "replace", newline="", write_through=True)
+    chosen = {"always": True, "never": False, "auto": None}[color]
+    table(told, text, zone=zone, color=chosen)
+    text.detach()
 
 
 class _Named(io.FileIO):

@@ -12,6 +12,7 @@ import parsers
 from sniffer.analysis import Input, log_evidence_lost, log_mistakes
 from sniffer.capture.filter import build
 from sniffer.capture.portable import Portable, chosen
+from sniffer.cli.keeping import keep_live
 from sniffer.cli.live import tell_losses
 from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
@@ -22,6 +23,7 @@ from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, CaptureError
 from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
 from sniffer.inventory.coverage import Coverage
+from sniffer.inventory.store.recorder import Seen
 from sniffer.pipeline import Enough, Limit, Pipeline
 from sniffer.track.tracker import Tracker
 
@@ -70,6 +72,11 @@ def watch_portably(wanted: Wanted) -> int:
             limit=None if wanted.events is None else Limit(wanted.events),
         )
         server.watch(interface, lambda: _gauges(pipeline, source))
+        recorder = keep_live(server, profiles, settings)
+        if recorder is not None:
+            stack.callback(recorder.close)
+            recorder.follow(lambda: {interface: _seen(pipeline, source)})
+            recorder.start()
         address = server.start()
         stack.callback(server.close)
         stack.callback(stop.remove)
@@ -116,6 +123,11 @@ def _coverage(pipeline: Pipeline, source: Portable) -> Coverage:
     coverage = pipeline.coverage()
     coverage.frames_dropped = source.counters().dropped
     return coverage
+
+
+def _seen(pipeline: Pipeline, source: Portable) -> Seen:
+    up_seconds = source.counters().up_seconds
+    return Seen(_coverage(pipeline, source), up_seconds, pipeline.aggregate.now_ns)
 
 
 def _gauges(pipeline: Pipeline, source: Portable) -> Gauges:

@@ -12,6 +12,7 @@ from msgspec import structs
 import parsers
 from sniffer.analysis import input_read, log_evidence_lost, log_mistakes
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile
+from sniffer.cli.keeping import keep_replay
 from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
 from sniffer.cli.reload import Current
@@ -23,6 +24,7 @@ from sniffer.daemon.server import Gauges, Server
 from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, HelloWatchError
 from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
+from sniffer.inventory.store.intake import Intake
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline
 from sniffer.track.tracker import Tracker
@@ -46,7 +48,7 @@ def replay(path: str, wanted: Wanted) -> int:
             with stop:
                 # A pipe may keep us waiting for its first octets: the page is up before.
                 if path != STANDARD_INPUT:
-                    source = CaptureFile(path)
+                    source = CaptureFile(path, fingerprinted=True)
                     stack.callback(source.close)
                 sinks = Outputs(stack, wanted.form, wanted.outputs, [path], wanted.frames, False)
         except Stopped:
@@ -71,6 +73,7 @@ def replay(path: str, wanted: Wanted) -> int:
         )
         name = os.path.basename(path) if path != "-" else "stdin"
         server.watch(name, lambda: _gauges(pipeline))
+        recorder = keep_replay(stack, server, profiles, settings)
         address = server.start()
         stack.callback(server.close)
         _report_on_request(stack, name, pipeline)
@@ -80,21 +83,29 @@ def replay(path: str, wanted: Wanted) -> int:
         try:
             if source is None:
                 with stop:
-                    source = CaptureFile(path)
+                    source = CaptureFile(path, fingerprinted=True)
         except Stopped:
             return _ended_by(stop)
-        is_over = True
+        intake = Intake(recorder, source, path)
+        intake.begin(pipeline.coverage, lambda: pipeline.tracker.frames)
+
+        def progress() -> None:
+            sinks.flush()
+            intake.step()
+
+        is_over = is_whole = True
         try:
-            pipeline.run(source, sinks.flush)
+            pipeline.run(source, progress)
         except Enough:
-            duration = 0
+            duration, is_whole = 0, False
         except Stopped:
-            is_over = False
+            is_over = is_whole = False
+        is_known = intake.end(is_whole)
         settle()
         server.is_ready = True
         log_mistakes(pipeline.tracker)
         log_evidence_lost(path, pipeline.tracker.counters().evidence_lost)
-        read = input_read(source, pipeline.tracker.frames, is_over)
+        read = input_read(source, pipeline.tracker.frames, is_over, is_known)
         with server.lock:
             snapshot = server.aggregate.snapshot()
         told = summary([read.told()], snapshot, pipeline.coverage(), profiles)

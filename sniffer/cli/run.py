@@ -7,7 +7,6 @@ import click
 
 from sniffer.cli.options import (
     check_seconds,
-    check_store,
     config_options,
     configure_log,
     event_options,
@@ -143,7 +142,7 @@ def command(
     from sniffer.config_file import Sources
 
     options: dict[str, tuple[str, Any]] = {
-        **pipeline_settings(ports, profile),
+        **pipeline_settings(ports, profile, store),
         **log_options(quiet, verbose, log_format),
     }
     if interfaces:
@@ -169,7 +168,6 @@ def command(
     if replay is None and not settings.watch.interfaces:
         raise click.UsageError("name an interface with -i IFACE, or a capture with --replay FILE")
     configure_log(settings.log)
-    check_store(store)
     screen = Screen(is_quiet=quiet, is_json=settings.log.format == "json")
     wanted = Wanted(
         sources=sources,

@@ -93,7 +93,7 @@ class Screen:
 
     def _name(self, handshake: "Handshake", judgement: "Judgement") -> None:
         from parsers.tls.names import version
-        from sniffer.export.ecs import address
+        from sniffer.event import address
         from sniffer.log import printable
 
         flow, hello = handshake.flow, handshake.hello

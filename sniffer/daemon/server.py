@@ -5,6 +5,7 @@ Whoever counts holds ``lock``; a scrape takes it for as long as it copies the fi
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,6 +16,9 @@ from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.profile import Profile
 from sniffer.judge.verdict import Judge
+
+if TYPE_CHECKING:
+    from sniffer.inventory.store.recorder import Recorder
 
 
 class Gauges(Struct, frozen=True):
@@ -50,6 +54,7 @@ class Server:
             settings.inventory, ports, profiles, settings.metrics.device_series
         )
         self.is_ready = False
+        self._recorder: Recorder | None = None
         self._watched: dict[str, Callable[[], Gauges]] = {}
         self._metrics = Metrics(self.picture, ports, profiles, build)
         self._listener = Listener(settings.web, registry(self._metrics), lambda: self.is_ready)
@@ -69,6 +74,10 @@ class Server:
         """Show an input or interface; ``gauges`` is called with the lock held."""
         with self.lock:
             self._watched[name] = gauges
+
+    def keep(self, recorder: "Recorder") -> None:
+        """Show what takes the counts into a store."""
+        self._recorder = recorder
 
     def start(self) -> str:
         """Serve the page and return its address. Raises ConfigError."""
@@ -99,4 +108,5 @@ class Server:
                 hellos_unreported=sum(now.unreported for now in gauges.values()),
                 ladders_evicted=self.judge.ladders_evicted,
                 dialogues_unreported=sum(now.unheard for now in gauges.values()),
+                store=None if self._recorder is None else self._recorder.figures(),
             )

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from sniffer.doctor.finding import Code, Evidence, Finding, Severity
-from sniffer.event import Side, Verdict
-from sniffer.export.ecs import address
+from sniffer.event import Side, Verdict, address
 from sniffer.inventory.aggregate import DeviceSnapshot
 from sniffer.inventory.assessment import programs
 from sniffer.judge.profile import Profile

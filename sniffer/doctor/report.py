@@ -25,7 +25,7 @@ def diagnosis_json(evidence: Evidence, diagnosis: Diagnosis) -> Json:
         "fit": diagnosis.fit,
         "verdict": diagnosis.verdict,
         "findings": [finding_json(finding) for finding in diagnosis.findings],
-        "coverage": coverage_json(evidence.snapshot, evidence.coverage),
+        "coverage": coverage_json(evidence.coverage, evidence.snapshot.devices_let_go),
     }
 
 

@@ -7,7 +7,6 @@ below are the one definition; ``event.schema.json`` beside this module is made f
 
 import base64
 import hashlib
-import ipaddress
 from functools import lru_cache
 from time import gmtime
 from typing import Annotated, Any
@@ -26,6 +25,8 @@ from sniffer.event import (
     Reason,
     Side,
     Verdict,
+    address,
+    identity,
 )
 from sniffer.log import one_line, printable
 
@@ -360,14 +361,6 @@ def _second(seconds: int) -> str:
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
-@lru_cache(maxsize=16384)
-def address(octets: bytes) -> str:
-    """Return an IPv4 or IPv6 address as RFC 5952 writes it."""
-    if octets[:12] == b"\0\0\0\0\0\0\0\0\0\0\xff\xff" and len(octets) == 16:
-        return f"::ffff:{ipaddress.IPv4Address(octets[12:])}"  # section 5
-    return str(ipaddress.ip_address(octets))
-
-
 def community_id(flow: words.Flow) -> str:
     """Return the Community ID, version 1 with seed 0, of a TCP flow."""
     one = (flow.source, flow.source_port.to_bytes(2, "big"))
@@ -376,30 +369,6 @@ def community_id(flow: words.Flow) -> str:
     told = b"\0\0" + low + high + b"\x06\0" + low_port + high_port
     digest = hashlib.sha1(told, usedforsecurity=False).digest()
     return "1:" + base64.b64encode(digest).decode("ascii")
-
-
-def identity(handshake: Handshake) -> str:
-    """Return ``hellowatch.id``: 128 bits of BLAKE2b, in hex.
-
-    Hashed are, big-endian: the hello's time in whole microseconds since 1970 (8 octets,
-    signed); the length of the source address (1 octet), that address and the source port
-    (2 octets); the same three of the destination; the client random. A microsecond, because
-    what converts captures drops the nanoseconds.
-    """
-    flow = handshake.flow
-    told = b"".join(
-        (
-            (handshake.time_ns // 1000).to_bytes(8, "big", signed=True),
-            len(flow.source).to_bytes(1, "big"),
-            flow.source,
-            flow.source_port.to_bytes(2, "big"),
-            len(flow.destination).to_bytes(1, "big"),
-            flow.destination,
-            flow.destination_port.to_bytes(2, "big"),
-            handshake.hello.random,
-        )
-    )
-    return hashlib.blake2b(told, digest_size=16).hexdigest()
 
 
 _ESTABLISHED: dict[Outcome, bool | UnsetType] = {

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sniffer.event import FindingKind
-from sniffer.export.ecs import address, timestamp
+from sniffer.event import FindingKind, address
+from sniffer.export.ecs import timestamp
 from sniffer.inventory.findings import FindingSnapshot
 from sniffer.log import printable
 

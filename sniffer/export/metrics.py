@@ -17,10 +17,10 @@ from parsers.layers import UNDECODED_REASONS
 from parsers.tls.facts import TLS_1_2
 from parsers.tls.names import version as version_name
 from sniffer.config import OTHER_SERVICE, Ports
-from sniffer.event import FindingKind, Outcome, Status, Verdict
-from sniffer.export.ecs import address
+from sniffer.event import FindingKind, Outcome, Status, Verdict, address
 from sniffer.inventory.aggregate import VERSIONS, DeviceSeries, Figures, read_series_key
 from sniffer.inventory.coverage import Coverage
+from sniffer.inventory.delta import StoreFigures
 from sniffer.inventory.device import NEEDS_ACTION
 from sniffer.judge.profile import Profile, unix_seconds
 from sniffer.log import one_line
@@ -63,6 +63,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     """Pairs of client and destination whose offers were let go for want of room."""
     dialogues_unreported: int = 0
     """Dialogues in clear that were read and never judged."""
+    store: StoreFigures | None = None
+    """None: nothing is kept."""
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -299,6 +301,16 @@ def _sum(read: Callable[[Coverage], int]) -> Callable[[Facts], Iterator[Sample]]
         yield (), sum(read(interface.coverage) for interface in facts.picture.interfaces)
 
     return read_all
+
+
+def _store(
+    read: Callable[[StoreFigures], float],
+) -> Callable[[Facts], Iterator[Sample]]:
+    def read_it(facts: Facts) -> Iterator[Sample]:
+        if facts.picture.store is not None:
+            yield (), read(facts.picture.store)
+
+    return read_it
 
 
 def _one(read: Callable[[Facts], float]) -> Callable[[Facts], Iterator[Sample]]:
@@ -574,6 +586,34 @@ ROWS = (
         ("interface",),
         "Time of the newest frame.",
         _interface(lambda i: _seconds(i.coverage.last_ns)),
+    ),
+    Row(
+        "hellowatch_store_up",
+        "gauge",
+        (),
+        "1 while what is counted can be written to the store, else 0.",
+        _store(lambda store: store.is_up),
+    ),
+    Row(
+        "hellowatch_store_bytes",
+        "gauge",
+        (),
+        "Size of the store.",
+        _store(lambda store: store.bytes),
+    ),
+    Row(
+        "hellowatch_store_queue",
+        "gauge",
+        (),
+        "ClientHellos that wait to be written to the store.",
+        _store(lambda store: store.waiting),
+    ),
+    Row(
+        "hellowatch_store_lost_total",
+        "counter",
+        (),
+        "ClientHellos counted here that found no room to wait for the store.",
+        _store(lambda store: store.lost),
     ),
     Row(
         "hellowatch_build_info",

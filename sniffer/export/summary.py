@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from parsers.tls.names import version as version_name
-from sniffer.event import Side, Status
-from sniffer.export.ecs import address, timestamp
+from sniffer.event import Side, Status, address
+from sniffer.export.ecs import timestamp
 from sniffer.export.findings import finding_json
 from sniffer.inventory.aggregate import Cell, DeviceSnapshot, Snapshot, StackSnapshot
 from sniffer.inventory.assessment import Assessment, Break, Remark, assess, programs
@@ -33,7 +33,7 @@ def summary(
     devices = devices_json(snapshot, coverage, profiles)
     return {
         "inputs": [dict(told) for told in inputs],
-        "coverage": coverage_json(snapshot, coverage),
+        "coverage": coverage_json(coverage, snapshot.devices_let_go),
         "profile": profiles_json(snapshot, profiles),
         "totals": totals_json(snapshot),
         "devices": devices,
@@ -165,7 +165,7 @@ def finding_totals(snapshot: Snapshot) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def coverage_json(snapshot: Snapshot, coverage: Coverage) -> Json:
+def coverage_json(coverage: Coverage, devices_let_go: int = 0) -> Json:
     """Return what was seen and what was lost."""
     fit, why = coverage.fitness()
     return {
@@ -180,7 +180,7 @@ def coverage_json(snapshot: Snapshot, coverage: Coverage) -> Json:
         "hellos": coverage.hellos,
         "incomplete_hellos": dict(sorted(coverage.incomplete.items())),
         "evicted": dict(sorted(coverage.evicted.items())),
-        "devices_let_go": snapshot.devices_let_go,
+        "devices_let_go": devices_let_go,
         "unseen_bytes": coverage.unseen_bytes,
         "filtered_bytes": coverage.filtered_bytes,
         "conflicts": coverage.conflicts,

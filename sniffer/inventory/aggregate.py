@@ -27,6 +27,7 @@ from sniffer.event import (
     Status,
     Verdict,
 )
+from sniffer.inventory.delta import Delta, Sighting
 from sniffer.inventory.device import (
     EXPOSED,
     LONGEST_NAME,
@@ -44,6 +45,7 @@ from sniffer.inventory.device import (
     Shape,
     Stack,
     destination_key,
+    is_telling,
     read_destination,
     review_after,
     status,
@@ -233,6 +235,10 @@ class Aggregate:
         self._statuses = dict.fromkeys(Status, 0)
         self._series = Series(device_series)
         self._findings = Findings(settings.names)
+        self._most_undrained: int | None = None
+        self._undrained: list[Sighting] = []
+        self._drained = 0
+        self._lost = 0
         self._shapes: dict[bytes, Shape] = {}
         self._labels: dict[str | None, bytes] = {None: OTHER.encode()}
 
@@ -266,8 +272,8 @@ class Aggregate:
         fewer = device_series < self._series.most
         self._series.most = device_series
         if fewer:
-            self._series = self._series.joined(Series(0), dict(self._devices()))
-            for address, device in self._devices():
+            self._series = self._series.joined(Series(0), dict(self.devices()))
+            for address, device in self.devices():
                 self._series.update(address, device)
 
     def tick(self, now_ns: int) -> None:
@@ -275,13 +281,41 @@ class Aggregate:
         if self.now_ns is None or now_ns > self.now_ns:
             self.now_ns = now_ns
 
+    def keep(self, most: int) -> None:
+        """Keep at most so many handshakes for ``drain`` from now on."""
+        self._most_undrained = most
+
+    @property
+    def undrained(self) -> int:
+        """Handshakes that wait for ``drain``."""
+        return len(self._undrained)
+
+    @property
+    def undrained_lost(self) -> int:
+        """Handshakes that found no room to wait since the last ``drain``."""
+        return self._lost
+
+    def drain(self) -> Delta:
+        """Return what was counted since the last one, numbered from 1, and let go of it."""
+        self._drained += 1
+        sightings, self._undrained = self._undrained, []
+        lost, self._lost = self._lost, 0
+        return Delta(
+            number=self._drained, now_ns=self.now_ns, sightings=tuple(sightings), lost=lost
+        )
+
     def observe(self, handshake: Handshake, judgement: Judgement) -> None:
         """Count one handshake."""
+        if self._most_undrained is not None:
+            if len(self._undrained) < self._most_undrained:
+                self._undrained.append((handshake, judgement))
+            else:
+                self._lost += 1
         time_ns, flow, hello = handshake.time_ns, handshake.flow, handshake.hello
         verdict, service, outcome = judgement.verdict, judgement.service, handshake.outcome
         if self.now_ns is None or time_ns > self.now_ns:
             self.now_ns = time_ns
-        shape = self._shape(hello)
+        shape = self.shape(hello)
         version = shape.max_offered
         rank = VERDICT_RANK[verdict]
         counts = self._totals.get(service)
@@ -337,8 +371,8 @@ class Aggregate:
             mine = self._totals.get(service, [0] * _CELLS)
             self._totals[service] = [a + b for a, b in zip(mine, counts, strict=True)]
         bounds = (self._settings.stacks, self._settings.names, self._settings.destinations)
-        devices = dict(self._devices())
-        for address, theirs in other._devices():
+        devices = dict(self.devices())
+        for address, theirs in other.devices():
             device = devices.get(address)
             if device is None:
                 device = devices[address] = Device(theirs.first_ns)
@@ -357,18 +391,18 @@ class Aggregate:
             device.review_ns = review_after(device, now_ns)
             self._statuses[device.status] += 1
             self._rows += device.rows()
-            queue = self._telling if _is_telling(device) else self._quiet
+            queue = self._telling if is_telling(device) else self._quiet
             queue[address] = device
         while self.device_count > self._settings.devices:
             self._let_one_go()
-        for address, device in self._devices():
+        for address, device in self.devices():
             self._series.update(address, device)
 
     def snapshot(self) -> Snapshot:
         """Return an immutable picture of everything."""
-        for address, device in list(self._devices()):
+        for address, device in list(self.devices()):
             self._review(address, device)
-        devices = sorted(self._devices(), key=_by_address)
+        devices = sorted(self.devices(), key=_by_address)
         findings = self._findings.snapshot()
         found = by_source(findings)
         return Snapshot(
@@ -376,7 +410,7 @@ class Aggregate:
             hellos=self.hellos,
             cells=self._cells(),
             devices=tuple(
-                _device_snapshot(
+                device_snapshot(
                     address,
                     device,
                     self.ports,
@@ -429,7 +463,8 @@ class Aggregate:
         self._statuses[Status.UNKNOWN] += 1
         return device
 
-    def _devices(self) -> Iterator[tuple[bytes, Device]]:
+    def devices(self) -> Iterator[tuple[bytes, Device]]:
+        """Yield every device with its address."""
         yield from self._quiet.items()
         yield from self._telling.items()
 
@@ -476,7 +511,8 @@ class Aggregate:
             label = self._labels[profile] = (profile or OTHER).encode()
         return label
 
-    def _shape(self, hello: ClientHello) -> Shape:
+    def shape(self, hello: ClientHello) -> Shape:
+        """Return the shape of a hello, remembered."""
         wire = _shape_octets(hello)
         shape = self._shapes.get(wire)
         if shape is None:
@@ -495,7 +531,7 @@ class Aggregate:
             device.status = is_now
         device.review_ns = review_after(device, now_ns)
         wrong, right = self._telling, self._quiet
-        if _is_telling(device):
+        if is_telling(device):
             wrong, right = right, wrong
         if wrong.pop(address, None) is not None:
             right[address] = device
@@ -697,10 +733,6 @@ def _octets(codes: tuple[int, ...] | None) -> bytes:
     return b"" if codes is None else array("H", codes).tobytes()
 
 
-def _is_telling(device: Device) -> bool:
-    return bool(device.exposures) or device.status is Status.REFUSED
-
-
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
     for key, count in more.items():
         counts[key] = counts.get(key, 0) + count
@@ -736,13 +768,14 @@ def _device_series(
     )
 
 
-def _device_snapshot(
+def device_snapshot(
     address: bytes,
     device: Device,
     ports: Ports,
-    own_names: tuple[tuple[str, bytes], ...],
-    findings: tuple[FindingSnapshot, ...],
+    own_names: tuple[tuple[str, bytes], ...] = (),
+    findings: tuple[FindingSnapshot, ...] = (),
 ) -> DeviceSnapshot:
+    """Return one device as it is now."""
     kept = sorted(device.stacks, key=lambda stack: (stack.first, stack.key))
     stacks = [*kept, *([] if device.rest is None else [device.rest])]
     exposures = sorted((device.exposures or {}).items())

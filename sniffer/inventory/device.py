@@ -10,6 +10,7 @@ lowest keys are kept, so that neither the order of hellos nor of merges matters.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from typing import Self
 
 from msgspec import Struct
@@ -396,13 +397,47 @@ def tally(keys: list[bytes], counts: list[int], key: bytes, count: int, most: in
     return 0
 
 
-def status(device: Device, now_ns: int) -> Status:
-    """Return where a device stands at a time, from what one capture can tell.
+class Calendar:
+    """Tells how much of a time was covered: all of it but the UTC days nobody watched in."""
 
-    Days are days of frame time. A refused device is called so even if it offers old TLS:
-    that it has no mail is the more urgent news.
+    def __init__(self, days: Iterable[int] | None = None) -> None:
+        """Cover these days, counted from 1970; None: every day."""
+        self._days = None if days is None else sorted(days)
+
+    def covered_ns(self, start_ns: int, end_ns: int) -> int:
+        """Return the covered part of the time between two moments."""
+        return end_ns - start_ns - DAY_NS * self._days_missed(start_ns, end_ns)
+
+    def after(self, start_ns: int, covered_ns: int, latest_ns: int) -> int:
+        """Return when so much was covered since a moment; past ``latest_ns``: not by then."""
+        end_ns = start_ns + covered_ns
+        while end_ns <= latest_ns:
+            later_ns = start_ns + covered_ns + DAY_NS * self._days_missed(start_ns, end_ns)
+            if later_ns == end_ns:
+                break
+            end_ns = later_ns
+        return end_ns
+
+    def _days_missed(self, start_ns: int, end_ns: int) -> int:
+        """Return the days that lie wholly between two moments and were not covered."""
+        if self._days is None:
+            return 0
+        first, end = start_ns // DAY_NS + 1, end_ns // DAY_NS
+        if end <= first:
+            return 0
+        return end - first - (bisect_left(self._days, end) - bisect_left(self._days, first))
+
+
+EVERY_DAY = Calendar()
+
+
+def status(device: Device, now_ns: int, calendar: Calendar = EVERY_DAY) -> Status:
+    """Return where a device stands at a time, from what was seen of it.
+
+    Days are covered days of frame time. A refused device is called so even if it offers old
+    TLS: that it has no mail is the more urgent news.
     """
-    if now_ns - device.last_ns >= SILENT_AFTER_NS:
+    if calendar.covered_ns(device.last_ns, now_ns) >= SILENT_AFTER_NS:
         return Status.SILENT
     if device.is_failing:
         return Status.REFUSED
@@ -414,7 +449,9 @@ def status(device: Device, now_ns: int) -> Status:
         if quiet_ns < IMPROVING_AFTER_NS or device.last_ok_ns is None:
             return Status.LEGACY
         pause_ns = RHYTHMS * _rhythm_ns(legacy)
-        if quiet_ns >= max(FIXED_AFTER_NS, pause_ns) and _is_proven(device, legacy, last_ns):
+        watched_ns = calendar.covered_ns(last_ns, now_ns)
+        is_quiet = watched_ns >= FIXED_AFTER_NS and quiet_ns >= pause_ns
+        if is_quiet and _is_proven(device, legacy, last_ns):
             return _without_legacy(device)
         if quiet_ns >= max(IMPROVING_AFTER_NS, pause_ns) and device.last_ok_ns > last_ns:
             return Status.IMPROVING
@@ -422,11 +459,29 @@ def status(device: Device, now_ns: int) -> Status:
     return _without_legacy(device)
 
 
+def turning_points(device: Device, latest_ns: int, calendar: Calendar) -> list[int]:
+    """Return the moments at which time alone may change a device's status, up to one."""
+    points = [calendar.after(device.last_ns, SILENT_AFTER_NS, latest_ns)]
+    exposures = device.exposures.values() if device.exposures else ()
+    legacy = [exposure for exposure in exposures if exposure.verdict is Verdict.LEGACY]
+    if legacy:
+        last_ns = max(exposure.last_ns for exposure in legacy)
+        points.append(last_ns + IMPROVING_AFTER_NS)
+        points.append(last_ns + RHYTHMS * _rhythm_ns(legacy))
+        points.append(calendar.after(last_ns, FIXED_AFTER_NS, latest_ns))
+    return sorted({point for point in points if point <= latest_ns})
+
+
 def review_after(device: Device, now_ns: int) -> int:
     """Return when to look again whether time alone has changed a device's status."""
     if device.exposures and device.status is not Status.SILENT:
         return max(device.last_ns + IMPROVING_AFTER_NS, now_ns + REVIEW_NS)
     return device.last_ns + SILENT_AFTER_NS
+
+
+def is_telling(device: Device) -> bool:
+    """Tell whether there is more to keep of a device than that it was there."""
+    return bool(device.exposures) or device.status is Status.REFUSED
 
 
 def _without_legacy(device: Device) -> Status:

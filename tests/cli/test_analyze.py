@@ -475,16 +475,7 @@ def test_warnings_go_to_stderr_as_asked(tmp_path: Path) -> None:
     arguments = ["-vv", "--log-format", "json", "--store", "sqlite:///x.db", "cut.pcapng", "none"]
     as_json = hellowatch("analyze", *arguments, cwd=tmp_path)
     lines = [json.loads(line) for line in as_json.stderr.splitlines()]
-    assert [line["log.level"] for line in lines] == ["warning", "info", "warning", "error"]
-
-
-def test_store_is_checked_and_says_once_that_it_keeps_nothing(tmp_path: Path) -> None:
-    for url in ("sqlite:///x.db", "postgresql+psycopg://user@host/name"):
-        run = hellowatch("analyze", "--store", url, OFFICE, OFFICE, cwd=tmp_path)
-        assert run.returncode == 0
-        assert run.stderr.count(b"keeps nothing yet") == 1
-        assert run.stderr.count(b"\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert [line["log.level"] for line in lines] == ["info", "warning", "error"]
 
 
 def on_terminal(

@@ -29,6 +29,7 @@ ANOTHER = {
     "judge.profile": ('"gmail"', "gmail", "gmail"),
     "judge.profiles": ('["/p/mine.toml"]', "/p/mine.toml", ("/p/mine.toml",)),
     "capture.source": ('"ring"', "ring", "ring"),
+    "store.url": ('"sqlite:///p.db"', "sqlite:///p.db", "sqlite:///p.db"),
     "web.listen_address": ('"[::1]:9"', "[::1]:9", "[::1]:9"),
     "web.config_file": ('"/p/web.yml"', "/p/web.yml", "/p/web.yml"),
     "log.level": ('"debug"', "debug", "debug"),

@@ -29,6 +29,7 @@ from sniffer.event import (
     Side,
     Tunnel,
     Verdict,
+    identity,
 )
 from sniffer.export import ecs
 
@@ -140,7 +141,7 @@ def test_the_contract_s_example() -> None:
             },
         },
         "hellowatch": {
-            "id": ecs.identity(HANDSHAKE),
+            "id": identity(HANDSHAKE),
             "max_offered": "TLS 1.0",
             "record_version": "0x0301",
             "legacy_version": "0x0301",
@@ -398,8 +399,8 @@ def test_id_is_the_documented_hash() -> None:
     told_of = struct.pack("!q", NOON_NS // 1000)
     told_of += b"\x04" + FLOW.source + struct.pack("!H", 50123)
     told_of += b"\x04" + FLOW.destination + struct.pack("!H", 993) + HELLO.random
-    assert ecs.identity(HANDSHAKE) == hashlib.blake2b(told_of, digest_size=16).hexdigest()
-    assert ecs.identity(HANDSHAKE) == "507bf64daaf15d63d742363281398528"
+    assert identity(HANDSHAKE) == hashlib.blake2b(told_of, digest_size=16).hexdigest()
+    assert identity(HANDSHAKE) == "507bf64daaf15d63d742363281398528"
 
 
 def other_hellos() -> Iterator[Handshake]:
@@ -413,7 +414,7 @@ def other_hellos() -> Iterator[Handshake]:
 
 
 def test_id_tells_hellos_apart_and_nothing_else() -> None:
-    ids = {ecs.identity(handshake) for handshake in (HANDSHAKE, *other_hellos())}
+    ids = {identity(handshake) for handshake in (HANDSHAKE, *other_hellos())}
     assert len(ids) == 7
     same = replace(
         HANDSHAKE,
@@ -423,7 +424,7 @@ def test_id_tells_hellos_apart_and_nothing_else() -> None:
         outcome=Outcome.ALERT,
         flow=replace(FLOW, vlan=None, mac=None),
     )
-    assert ecs.identity(same) == ecs.identity(HANDSHAKE)
+    assert identity(same) == ecs.identity(HANDSHAKE)
 
 
 HOSTILE = (

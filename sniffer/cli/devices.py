@@ -1,0 +1,219 @@
+"""``hellowatch devices``: the inventory of devices."""
+
+import csv
+import io
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from sniffer.cli.inventory import (
+    configured,
+    find_device,
+    inventory_options,
+    open_reader,
+    open_store,
+)
+from sniffer.cli.options import check_format, chosen_profiles, config_options, zone
+from sniffer.cli.output import open_outputs, write_table
+
+if TYPE_CHECKING:
+    from sniffer.inventory.store.reader import Reader
+
+LISTED_FORMATS = ("table", "json", "ndjson", "csv")
+
+LATER = ("note", "own", "except", "claim", "merge", "split", "diff", "forget", "export", "import")
+"""What the contract promises and is not built yet."""
+
+EPILOG = """\b
+A device is named by its id, IP address or MAC.
+
+\b
+Exit codes:
+  0  done
+  2  wrong usage, or a name that means no device or several: they are listed
+  3  the store cannot be read
+
+\b
+Examples:
+  hellowatch devices
+  hellowatch devices list --format csv -o devices.csv
+  hellowatch devices show 10.0.0.7
+"""
+
+
+def _listed_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    chosen = check_format(ctx, param, value)
+    if chosen is not None and chosen not in LISTED_FORMATS:
+        raise click.BadParameter(f"{value!r} is for events; devices: {', '.join(LISTED_FORMATS)}")
+    return chosen
+
+
+class Words(click.Group):
+    """A group that lists where no word says what else is wanted."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the word that may be left out before its options."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a word's command; one that is promised, but not built, says so."""
+        if cmd_name in LATER:
+            raise click.UsageError(f"devices {cmd_name}: not built yet")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group("devices", cls=Words, epilog=EPILOG)
+def command() -> None:
+    """Ask the inventory about its devices; without a word: list them."""
+
+
+@command.command("list")
+@click.option(
+    "--format",
+    "form",
+    callback=_listed_format,
+    metavar="|".join(LISTED_FORMATS),
+    help="Of standard output; default: table.",
+)
+@click.option(
+    "-o",
+    "outputs",
+    metavar="[FORMAT:]FILE",
+    multiple=True,
+    help="Write to a file as well, or instead if --format is not given. Repeatable.",
+)
+@inventory_options
+def list_devices(
+    form: str | None,
+    outputs: tuple[str, ...],
+    config: str | None,
+    store: str | None,
+    as_of: str | None,
+    tz: str,
+    quiet: bool,
+    verbose: int,
+    log_format: str | None,
+    color: str,
+) -> None:
+    """List the devices of the inventory."""
+    configuration = configured(config, store, quiet, verbose, log_format)
+    zone_chosen = zone(tz)
+    reader = open_reader(configuration.settings, as_of, tz)
+    from sniffer.export.stored import stored_devices
+
+    if form is None and not outputs:
+        form = "table"
+    with ExitStack() as stack, reader.database.errors():
+        profiles, _ = chosen_profiles(configuration)
+        for kind, out in open_outputs(stack, form, outputs, []):
+            devices = stored_devices(reader, profiles)
+            if kind == "table":
+                write_table(_picture(reader, list(devices)), out, zone_chosen, color)
+            else:
+                WRITERS[kind](devices, out)
+            out.flush()
+
+
+def _picture(reader: "Reader", devices: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a table of devices is made of."""
+    from sniffer.export.summary import coverage_json
+
+    return {
+        "devices": devices,
+        "coverage": coverage_json(reader.coverage()),
+        "totals": {"hellos": sum(device["hellos"] for device in devices)},
+    }
+
+
+def _write_json(devices: Iterable[dict[str, Any]], out: BinaryIO) -> None:
+    """Write an array as ``summary_json`` does, one device at a time."""
+    from sniffer.export.formats import summary_json
+
+    before = b"["
+    for device in devices:
+        lines = summary_json(device).rstrip(b"\n").replace(b"\n", b"\n  ")
+        out.write(before + b"\n  " + lines)
+        before = b","
+    out.write(b"[]\n" if before == b"[" else b"\n]\n")
+
+
+def _write_ndjson(devices: Iterable[dict[str, Any]], out: BinaryIO) -> None:
+    import msgspec
+
+    encode = msgspec.json.Encoder(order="deterministic").encode
+    for device in devices:
+        out.write(encode(device) + b"\n")
+
+
+def _write_csv(devices: Iterable[dict[str, Any]], out: BinaryIO) -> None:
+    from sniffer.export.formats import defused
+    from sniffer.export.stored import DEVICE_COLUMNS, device_cells
+
+    text = io.TextIOWrapper(out, "utf-8", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow(DEVICE_COLUMNS)
+    for device in devices:
+        writer.writerow([defused(cell) for cell in device_cells(device).values()])
+    text.detach()
+
+
+WRITERS = {"json": _write_json, "ndjson": _write_ndjson, "csv": _write_csv}
+
+
+@command.command("show")
+@click.argument("device")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    metavar="table|json",
+    help="Of standard output; default: table.",
+)
+@inventory_options
+def show(
+    device: str,
+    form: str,
+    config: str | None,
+    store: str | None,
+    as_of: str | None,
+    tz: str,
+    quiet: bool,
+    verbose: int,
+    log_format: str | None,
+    color: str,
+) -> None:
+    """Show one device: its stacks, and what became of it since when."""
+    configuration = configured(config, store, quiet, verbose, log_format)
+    zone_chosen = zone(tz)
+    reader = open_reader(configuration.settings, as_of, tz)
+    from sniffer.export.formats import summary_json
+    from sniffer.export.stored import stored_device, story_json, story_lines
+
+    profiles, _ = chosen_profiles(configuration)
+    with ExitStack() as stack, reader.database.errors():
+        ((_, out),) = open_outputs(stack, form, (), [])
+        found = find_device(reader, device)
+        coverage = reader.coverage()
+        told = stored_device(reader, found, profiles, coverage.fitness().fit)
+        turns = reader.story(found)
+        if form == "json":
+            out.write(summary_json({**told, "history": story_json(turns)}))
+        else:
+            write_table(_picture(reader, [told]), out, zone_chosen, color)
+            for line in ("", *story_lines(told, turns, zone_chosen)):
+                out.write(line.encode() + b"\n")
+        out.flush()
+
+
+@command.command("backup")
+@click.argument("file")
+@config_options
+@click.option("--store", metavar="URL", help="Inventory to copy; default: this machine's.")
+def backup(file: str, config: str | None, store: str | None) -> None:
+    """Copy the inventory into a new file, while it goes on being written."""
+    open_store(configured(config, store, False, 0, None).settings).backup(file)

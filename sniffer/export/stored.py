@@ -1,0 +1,108 @@
+"""Devices of the store as the summary lists them: what history adds stands beside the rest."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+
+from msgspec.structs import replace
+
+from parsers.tls.names import VERSIONS
+from sniffer.event import Status
+from sniffer.export.ecs import timestamp
+from sniffer.export.summary import Json, device_json
+from sniffer.export.words import status_words
+from sniffer.inventory.assessment import assess
+from sniffer.inventory.store.reader import Reader, Stored
+from sniffer.inventory.story import Turn
+from sniffer.judge.profile import Profile
+
+
+def stored_devices(reader: Reader, profiles: Mapping[str, Profile]) -> Iterator[Json]:
+    """Yield all devices by site and address."""
+    fit = reader.coverage().fitness().fit
+    for device in reader.devices():
+        yield stored_device(reader, device, profiles, fit)
+
+
+def stored_device(
+    reader: Reader, device: Stored, profiles: Mapping[str, Profile], fit: bool
+) -> Json:
+    """Return one device with what is to be said of it."""
+    said = assess(device.snapshot, device.ip, reader.now_ns or 0, profiles, fit)
+    if said.onset_ns is None and device.snapshot.status is Status.REFUSED:
+        # It was let in before: only its story knows since when it is not any more.
+        said = replace(said, onset_ns=reader.story(device)[-1].since_ns)
+    return {**device_json(device.snapshot, said), "id": device.id, "site": device.site or None}
+
+
+def story_json(turns: Iterable[Turn]) -> list[Json]:
+    """Return since when a device was what, oldest first."""
+    return [
+        {
+            "since": timestamp(turn.since_ns),
+            "status": turn.status.value,
+            "refused_by": turn.refused_by,
+        }
+        for turn in turns
+    ]
+
+
+def story_lines(device: Mapping[str, Any], turns: Iterable[Turn], zone: tzinfo) -> Iterator[str]:
+    """Yield the story of a device in words, oldest first."""
+    codes = {name: code for code, name in VERSIONS.items()}
+    oldest = min(
+        (codes[s["max_offered"]] for s in device["stacks"] if s["max_offered"]), default=None
+    )
+    for turn in turns:
+        since = datetime.fromtimestamp(turn.since_ns // 10**9, zone).strftime("%Y-%m-%d %H:%M")
+        match turn.status:
+            case Status.FIXED | Status.SILENT:
+                what = TURNED[turn.status]
+            case _:
+                what = status_words(turn.status, oldest, turn.refused_by)
+        yield f"since {since}  {what}"
+
+
+TURNED = {
+    Status.FIXED: "Verified: quiet for long enough, and handshakes with 1.2 or newer",
+    Status.SILENT: "Not seen for as long as makes it silent",
+}
+"""Statuses whose words on the screen count up to now, as a turn in a story says them."""
+
+DEVICE_COLUMNS = (
+    "id",
+    "site",
+    "ip",
+    "mac",
+    "names",
+    "vendor",
+    "class",
+    "place",
+    "owner",
+    "status",
+    "refused_by",
+    "onset",
+    "will_break",
+    "breaks",
+    "hellos",
+    "first_seen",
+    "last_seen",
+    "why",
+    "next_step",
+)
+"""One per fact of a device that fits a cell. New ones are added at the end only."""
+
+
+def device_cells(device: Mapping[str, Any]) -> dict[str, str]:
+    """Return a device as the cells of one row."""
+    cells = {name: device.get(name) for name in DEVICE_COLUMNS}
+    breaks = device["breaks"] or {}
+    cells["breaks"] = breaks.get("when")
+    cells["names"] = " ".join(device["names"])
+    return {name: _cell(value) for name, value in cells.items()}
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,1 @@
+"""What makes the tables, and changes them from one release to the next."""

@@ -1,0 +1,207 @@
+"""Asks the store: devices, their stories, the kept events, what could be seen.
+
+Every answer is read in short transactions, so that nobody who writes has to wait for a
+reader, however long the list is.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from sniffer.config import Ports
+from sniffer.errors import StoreError
+from sniffer.event import Outcome, Verdict
+from sniffer.inventory.aggregate import DeviceSnapshot, device_snapshot
+from sniffer.inventory.coverage import Coverage
+from sniffer.inventory.device import DAY_NS, Calendar, Device, Shape, status
+from sniffer.inventory.store import schema
+from sniffer.inventory.store.database import Database
+from sniffer.inventory.store.facts import read_device
+from sniffer.inventory.story import Pulse, Turn, device_of, story
+
+PAGE = 500
+"""Devices read in one transaction."""
+
+
+class Stored(NamedTuple):
+    """One device of the store, as of the reader's now."""
+
+    id: str
+    site: str
+    ip: str
+    is_telling: bool
+    snapshot: DeviceSnapshot
+
+
+class Kept(NamedTuple):
+    """One event of the store."""
+
+    time_ns: int
+    told: str
+    """Its JSON."""
+
+
+class Reader:
+    """The store as of one moment of its own time: the newest it has covered, or an earlier one."""
+
+    def __init__(self, database: Database, ports: Ports, as_of_ns: int | None = None) -> None:
+        """Read from a database that is open."""
+        self.database = database
+        self._ports = ports
+        self._as_of_ns = as_of_ns
+
+    @cached_property
+    def now_ns(self) -> int | None:
+        """The time that answers are for; None: nothing was covered yet."""
+        with self.database.read() as connection:
+            newest_ns = connection.scalar(sa.select(schema.state.c.now_ns))
+        if newest_ns is None or self._as_of_ns is None:
+            return newest_ns
+        return min(int(newest_ns), self._as_of_ns)
+
+    @cached_property
+    def calendars(self) -> dict[str, Calendar]:
+        """The days that were covered, by site."""
+        days: dict[str, set[int]] = {}
+        with self.database.read() as connection:
+            told = schema.coverage.c
+            for site, start_ns in connection.execute(sa.select(told.site, told.start_ns)):
+                days.setdefault(site, set()).add(start_ns // DAY_NS)
+        return {site: Calendar(covered) for site, covered in days.items()}
+
+    def calendar(self, site: str) -> Calendar:
+        """Return the days that were covered at a site."""
+        return self.calendars.get(site) or Calendar()
+
+    def coverage(self) -> Coverage:
+        """Return what was seen and lost in all the time covered."""
+        whole = Coverage()
+        told = schema.coverage.c
+        with self.database.read() as connection:
+            asked = sa.select(told.facts)
+            if self._as_of_ns is not None:
+                asked = asked.where(told.start_ns <= self._as_of_ns)
+            for facts in connection.scalars(asked):
+                whole.merge(msgspec.json.decode(facts, type=Coverage))
+        return whole
+
+    def devices(self) -> Iterator[Stored]:
+        """Yield the devices that had been seen, by site and address."""
+        told = schema.device
+        after: tuple[str, bytes] | None = None
+        while True:
+            asked = sa.select(told).order_by(told.c.site, told.c.address).limit(PAGE)
+            if after is not None:
+                asked = asked.where(sa.tuple_(told.c.site, told.c.address) > sa.tuple_(*after))
+            with self.database.read() as connection:
+                rows = connection.execute(asked).all()
+                yielded = [self._stored(connection, row) for row in rows]
+            for stored in yielded:
+                if stored is not None:
+                    yield stored
+            if len(rows) < PAGE:
+                return
+            after = rows[-1].site, bytes(rows[-1].address)
+
+    def find(self, named: str) -> list[Stored]:
+        """Return the devices that an id, an address or a MAC names."""
+        told = schema.device
+        asked = (
+            sa.select(told)
+            .where(sa.or_(told.c.id == named, told.c.ip == named, told.c.mac == named.lower()))
+            .order_by(told.c.site, told.c.address)
+        )
+        with self.database.read() as connection:
+            found = [self._stored(connection, row) for row in connection.execute(asked).all()]
+        return [stored for stored in found if stored is not None]
+
+    def story(self, device: Stored) -> list[Turn]:
+        """Return a device's turns. What needs no action has one: since its first day."""
+        with self.database.read() as connection:
+            pulses = self._pulses(connection, device.id)
+        now_ns = self.now_ns or 0
+        turns = story(pulses, now_ns, self.calendar(device.site))
+        snapshot = device.snapshot
+        if not turns:
+            return [Turn(snapshot.first_ns, snapshot.status, snapshot.refused_by)]
+        return turns
+
+    def events(
+        self, device: str | None = None, since_ns: int | None = None, outcome: str | None = None
+    ) -> Iterator[Kept]:
+        """Yield the kept events by time."""
+        told = schema.event
+        after: tuple[int, str] | None = None
+        while True:
+            asked = sa.select(told).order_by(told.c.time_ns, told.c.id).limit(PAGE)
+            if device is not None:
+                asked = asked.where(told.c.device_id == device)
+            if since_ns is not None:
+                asked = asked.where(told.c.time_ns >= since_ns)
+            if self._as_of_ns is not None:
+                asked = asked.where(told.c.time_ns <= self._as_of_ns)
+            if outcome is not None:
+                asked = asked.where(told.c.outcome == outcome)
+            if after is not None:
+                asked = asked.where(sa.tuple_(told.c.time_ns, told.c.id) > sa.tuple_(*after))
+            with self.database.read() as connection:
+                rows = connection.execute(asked).all()
+            for row in rows:
+                yield Kept(row.time_ns, row.told)
+            if len(rows) < PAGE:
+                return
+            after = rows[-1].time_ns, rows[-1].id
+
+    def _stored(self, connection: sa.Connection, row: Any) -> Stored | None:  # noqa: ANN401 (a row)
+        """Return a device as of now; None if it had not been seen by then."""
+        device: Device | None
+        now_ns = self.now_ns or 0
+        if self._as_of_ns is None or row.last_ns <= self._as_of_ns:
+            try:
+                device = read_device(row.facts)
+            except (msgspec.DecodeError, ValueError) as error:
+                why = f"what it says of {row.ip} is damaged; start run, which mends it"
+                raise StoreError(self.database.name, why) from error
+        elif row.first_ns > self._as_of_ns:
+            return None
+        elif row.is_telling:
+            device = device_of(self._pulses(connection, row.id), self._as_of_ns)
+        else:
+            device = read_device(row.facts)
+            device.last_ns = min(device.last_ns, self._as_of_ns)
+        if device is None:
+            return None
+        device.status = status(device, now_ns, self.calendar(row.site))
+        snapshot = device_snapshot(bytes(row.address)[1:], device, self._ports)
+        return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot)
+
+    def _pulses(self, connection: sa.Connection, name: str) -> list[Pulse]:
+        told = schema.activity.c
+        shapes = self._shapes(connection, name)
+        asked = sa.select(schema.activity).where(told.device_id == name).order_by(told.first_ns)
+        return [
+            Pulse(
+                shape=shapes.get(row.stack),
+                service=row.service,
+                destination=row.destination,
+                verdict=Verdict(row.verdict),
+                outcome=Outcome(row.outcome),
+                refused_by=row.refused_by or None,
+                hellos=row.hellos,
+                first_ns=row.first_ns,
+                prior_ns=None if row.prior_ns == schema.NEVER_NS else row.prior_ns,
+                last_ns=row.last_ns,
+            )
+            for row in connection.execute(asked)
+        ]
+
+    def _shapes(self, connection: sa.Connection, name: str) -> Mapping[int, Shape]:
+        told = schema.stack.c
+        asked = sa.select(told.number, told.shape).where(told.device_id == name)
+        return {
+            number: msgspec.json.decode(shape, type=Shape)
+            for number, shape in connection.execute(asked)
+        }

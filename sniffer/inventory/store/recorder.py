@@ -1,0 +1,266 @@
+"""Takes what was counted to the store, once a second, off the way of whoever counts.
+
+Live it is a thread of its own: a store that is slow, locked, full or gone keeps nobody
+waiting. What was counted waits in the aggregate, within its bound; beyond it handshakes are
+counted as lost. Offline nothing may be lost: there ``step`` writes between two batches, and
+waits for the store.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import NamedTuple
+
+from msgspec.structs import replace
+from sqlalchemy.exc import DBAPIError
+
+from sniffer.config import StoreSettings
+from sniffer.errors import StoreError
+from sniffer.inventory.aggregate import Aggregate
+from sniffer.inventory.coverage import Coverage
+from sniffer.inventory.delta import Delta, Reached, StoreFigures, Watched
+from sniffer.inventory.store.database import Database, reason
+from sniffer.inventory.store.writer import LogFullError, Tell, Writer
+from sniffer.judge.profile import Profile
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 60.0
+"""How long a store that cannot be written to is waited for where nothing may be lost."""
+CLOSE_SECONDS = 20.0
+"""How long the end waits for the last of it."""
+MEASURE_SECONDS = 10.0
+"""How often the store's size is looked at."""
+
+IDLE_SECONDS = 60.0
+"""How long a sensor that sees nothing waits before it says that it still watches."""
+
+
+class Seen(NamedTuple):
+    """What a sensor saw since its start."""
+
+    coverage: Coverage
+    up_seconds: float | None = None
+    """How long it could; None: from its first frame to its newest."""
+    now_ns: int | None = None
+    """Up to which time it watched; None: that of its newest frame."""
+
+
+def _nothing() -> Mapping[str, Seen]:
+    return {}
+
+
+def open_recorder(
+    url: str,
+    aggregate: Aggregate,
+    profiles: Mapping[str, Profile],
+    tell: Tell,
+    lock: AbstractContextManager[object] | None = None,
+    settings: StoreSettings | None = None,
+) -> "Recorder":
+    """Open a store, whole and up to date, for what an aggregate counts. Raises StoreError."""
+    settings = settings or StoreSettings()
+    database = Database(url)
+    database.open(check=True)
+    writer = Writer(
+        database, secrets.token_hex(8), aggregate.ports, profiles, tell, settings=settings
+    )
+    return Recorder(
+        writer,
+        aggregate,
+        lock,
+        queue=settings.queue,
+        commit_seconds=settings.commit_seconds,
+    )
+
+
+class Recorder:
+    """Between an aggregate and a writer. ``lock`` is the one under which is counted."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        aggregate: Aggregate,
+        lock: AbstractContextManager[object] | None = None,
+        *,
+        queue: int,
+        commit_seconds: float,
+    ) -> None:
+        """Keep from now on what ``aggregate`` counts."""
+        self.writer = writer
+        self._lost = 0
+        self._bytes = 0
+        self._is_up = True
+        self._aggregate = aggregate
+        self._lock = lock or nullcontext()
+        self._commit_seconds = commit_seconds
+        self._sensors: Callable[[], Mapping[str, Seen]] = _nothing
+        self._reached: Callable[[], Reached | None] = lambda: None
+        self._skip_frames = 0
+        self._before: dict[str, Seen] = {}
+        self._delta: Delta | None = None
+        """What is on its way: drained, and not known to be written."""
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._measured = 0.0
+        self._stepped = time.monotonic()
+        self._most = queue
+        aggregate.keep(queue)
+
+    def figures(self) -> StoreFigures:
+        """Return what it is at; to be called with the lock held."""
+        return StoreFigures(
+            is_up=self._is_up,
+            bytes=self._bytes,
+            waiting=self._waiting(),
+            lost=self._lost + self._aggregate.undrained_lost,
+        )
+
+    def follow(
+        self,
+        sensors: Callable[[], Mapping[str, Seen]],
+        reached: Callable[[], Reached | None] = lambda: None,
+        skip_frames: int = 0,
+    ) -> None:
+        """Write what these see; both are called with the lock held.
+
+        Handshakes of the first ``skip_frames`` frames are in the store already.
+        """
+        with self._lock:
+            self._sensors = sensors
+            self._reached = reached
+            self._skip_frames = skip_frames
+            self._before = {}
+
+    def leave_out(self, sensor: str, coverage: Coverage) -> None:
+        """Write of a sensor only what it sees beyond this."""
+        self._before[sensor] = Seen(coverage.copy())
+
+    # -- live ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Write in a thread from now on."""
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is left, if the store can be written to; say what could not be."""
+        if self._thread is not None:
+            self._ending.set()
+            self._thread.join(2 * CLOSE_SECONDS)
+        self.writer.close()
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._commit_seconds):
+            self._try()
+        until = time.monotonic() + CLOSE_SECONDS
+        while not self._try() and time.monotonic() < until:
+            time.sleep(min(1.0, self._commit_seconds))
+        if self._waiting():
+            logger.error("The store could not be written to", {"handshakes lost": self._waiting()})
+
+    def _try(self) -> bool:
+        """Write what waits; False if it has to wait longer."""
+        try:
+            self._write()
+        except (DBAPIError, OSError, LogFullError) as error:
+            self._note(error)
+            return False
+        except Exception as error:  # the border of this thread: what it dies of would be silent
+            logger.error("What was counted could not be stored: our mistake", {"error": error})
+            delta, self._delta = self._delta, None
+            self._lost += 0 if delta is None else len(delta.sightings)
+            return False
+        if not self._is_up:
+            logger.warning("The store is written to again")
+        self._is_up = True
+        return True
+
+    def _note(self, error: Exception) -> None:
+        self._is_up = False
+        why = reason(error) if isinstance(error, DBAPIError) else str(error)
+        logger.error("The store cannot be written to; what is counted waits", {"why": why})
+
+    # -- offline ---------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Write if it is time to, or if more waits than should. Raises StoreError."""
+        now = time.monotonic()
+        is_due = now - self._stepped >= self._commit_seconds
+        if is_due or 2 * self._aggregate.undrained >= self._most:
+            self._stepped = now
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything now, however long the store lets us wait. Raises StoreError."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                self._write()
+            except (DBAPIError, OSError, LogFullError) as error:
+                if time.monotonic() >= until:
+                    name = self.writer.database.name
+                    why = reason(error) if isinstance(error, DBAPIError) else str(error)
+                    raise StoreError(name, f"cannot be written to ({why})") from error
+                time.sleep(min(1.0, self._commit_seconds))
+            else:
+                return
+
+    # -- both ------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        """Write what is on its way, or else what was counted since."""
+        if self._delta is None:
+            self._delta = self._drain()
+        if not self._delta.is_empty:
+            self.writer.apply(self._delta)
+        self._delta = None
+        now = time.monotonic()
+        if now - self._measured >= MEASURE_SECONDS:
+            self._measured = now
+            with suppress(DBAPIError, OSError):
+                self._bytes = self.writer.database.bytes()
+
+    def _waiting(self) -> int:
+        delta = self._delta
+        return self._aggregate.undrained + (0 if delta is None else len(delta.sightings))
+
+    def _drain(self) -> Delta:
+        with self._lock:
+            delta = self._aggregate.drain()
+            watched = tuple(self._watched())
+            reached = self._reached()
+            # What waits in our hands takes room from what waits behind it.
+            self._aggregate.keep(max(1, self._most - len(delta.sightings)))
+        self._lost += delta.lost
+        sightings = delta.sightings
+        if self._skip_frames:
+            sightings = tuple(one for one in sightings if one[0].frame > self._skip_frames)
+        return replace(delta, sightings=sightings, watched=watched, reached=reached)
+
+    def _watched(self) -> Iterable[Watched]:
+        for sensor, seen in self._sensors().items():
+            coverage, now_ns = seen.coverage, seen.now_ns
+            before = self._before.get(sensor, Seen(Coverage(), 0.0))
+            end_ns = coverage.last_ns if now_ns is None else now_ns
+            up_seconds = None
+            if seen.up_seconds is not None:
+                up_seconds = seen.up_seconds - (before.up_seconds or 0.0)
+            is_idle = coverage == before.coverage and (up_seconds or 0.0) < IDLE_SECONDS
+            if end_ns is None or is_idle:
+                continue
+            start_ns = before.coverage.last_ns if before.now_ns is None else before.now_ns
+            if start_ns is None:
+                start_ns = end_ns if coverage.first_ns is None else coverage.first_ns
+            start_ns = min(start_ns, end_ns)
+            self._before[sensor] = Seen(coverage.copy(), seen.up_seconds, end_ns)
+            yield Watched(
+                sensor=sensor,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                seconds=(end_ns - start_ns) / 1e9 if up_seconds is None else up_seconds,
+                coverage=coverage.without(before.coverage),
+            )

@@ -1,0 +1,284 @@
+"""The inventory as users meet it: kept by analyze and run, asked by devices and handshakes."""
+
+import csv
+import gzip
+import io
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import craft
+import pytest
+from craft import Conversation
+from program import OFFICE, SECONDS, environment, hellowatch, running
+
+from sniffer.config import DEFAULT_PORTS
+from sniffer.inventory.store.database import Database
+from sniffer.inventory.store.reader import Reader
+
+STORE = "sqlite:///kept.db"
+LOADED = """
+import sys
+from sniffer.cli.main import main
+sys.argv = ["hellowatch", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def analyzed(*arguments: str | Path, cwd: Path, store: str = STORE) -> dict[str, Any]:
+    ran = hellowatch("analyze", "--store", store, "--format", "json", *arguments, cwd=cwd)
+    assert ran.returncode in (0, 4), ran.stderr
+    return json.loads(ran.stdout)
+
+
+def asked(*arguments: str, cwd: Path, store: str = STORE) -> bytes:
+    ran = hellowatch(*arguments, "--store", store, cwd=cwd)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    return ran.stdout
+
+
+def listed(cwd: Path, store: str = STORE) -> list[dict[str, Any]]:
+    return json.loads(asked("devices", "list", "--format", "json", cwd=cwd, store=store))
+
+
+def totals(cwd: Path, store: str = STORE) -> dict[str, int]:
+    return {device["ip"]: device["hellos"] for device in listed(cwd, store)}
+
+
+def test_what_analyze_finds_stands_in_the_inventory(tmp_path: Path, store_url: str) -> None:
+    told = analyzed(OFFICE, cwd=tmp_path, store=store_url)
+    kept = {device["ip"]: device for device in listed(tmp_path, store_url)}
+    assert list(kept) == [device["ip"] for device in told["devices"]]
+    for device in told["devices"]:
+        stored = kept[device["ip"]]
+        for key in ("mac", "status", "refused_by", "hellos", "will_break", "breaks", "notices"):
+            assert stored[key] == device[key], (device["ip"], key)
+        if device["status"] != "ok":
+            for key in ("first_seen", "last_seen", "onset", "stacks", "why", "next_step"):
+                assert stored[key] == device[key], (device["ip"], key)
+        else:
+            assert stored["first_seen"] == device["first_seen"][:10] + "T00:00:00.000000Z"
+
+
+def test_the_same_capture_counts_once_whatever_its_name_and_packing(
+    tmp_path: Path, store_url: str
+) -> None:
+    first = analyzed(OFFICE, cwd=tmp_path, store=store_url)
+    assert [one["status"] for one in first["inputs"]] == ["ok"]
+    before = listed(tmp_path, store_url)
+    (tmp_path / "again.pcapng.gz").write_bytes(gzip.compress(OFFICE.read_bytes()))
+    again = analyzed("again.pcapng.gz", OFFICE, cwd=tmp_path, store=store_url)
+    assert [one["status"] for one in again["inputs"]] == ["known", "known"]
+    assert sum(again["totals"]["by_verdict"].values()) == 2 * first["totals"]["hellos"]
+    pipe = hellowatch(
+        *("analyze", "--store", store_url, "--format", "json", "-"),
+        cwd=tmp_path,
+        stdin=OFFICE.read_bytes(),
+    )
+    assert json.loads(pipe.stdout)["inputs"][0]["status"] == "known"
+    assert listed(tmp_path, store_url) == before
+    assert coverage_frames(tmp_path, store_url) == first["coverage"]["frames"]
+
+
+def coverage_frames(cwd: Path, store: str = STORE) -> int:
+    if store == STORE:
+        store = f"sqlite:///{cwd}/kept.db"
+    return Reader(Database(store), DEFAULT_PORTS).coverage().frames
+
+
+def frames_of(count: int) -> list[craft.Frame]:
+    """Conversations a minute apart, each with some octets after its hello."""
+    frames: list[craft.Frame] = []
+    for n in range(count):
+        talk = Conversation(
+            client=f"10.0.{n // 200}.{n % 200 + 1}",
+            client_port=40_000 + n,
+            time_ns=craft.START_NS + n * 60 * 10**9,
+        )
+        talk.open().client(craft.client_hello()).server(craft.alert()).fin("server").fin("client")
+        frames += talk.frames()
+    return frames
+
+
+def test_a_capture_that_has_grown_adds_what_is_new(tmp_path: Path) -> None:
+    frames = frames_of(600)
+    whole, part = craft.pcap(frames), craft.pcap(frames[: len(frames) // 2])
+    assert len(part) > 65536
+    (tmp_path / "growing.pcap").write_bytes(part)
+    first = analyzed("growing.pcap", cwd=tmp_path)
+    assert coverage_frames(tmp_path) == first["coverage"]["frames"]
+    (tmp_path / "growing.pcap").write_bytes(whole)
+    second = analyzed("growing.pcap", cwd=tmp_path)
+    assert [one["status"] for one in second["inputs"]] == ["ok"]
+    assert totals(tmp_path) == {device["ip"]: 1 for device in second["devices"]}
+    assert len(second["devices"]) == 600
+    assert analyzed("growing.pcap", cwd=tmp_path)["inputs"][0]["status"] == "known"
+
+
+def test_captures_that_overlap_count_each_handshake_once(tmp_path: Path) -> None:
+    frames = frames_of(30)
+    (tmp_path / "a.pcap").write_bytes(craft.pcap(frames[:200]))
+    (tmp_path / "b.pcap").write_bytes(craft.pcap(frames[100:]))
+    analyzed("a.pcap", "b.pcap", cwd=tmp_path)
+    counted = totals(tmp_path)
+    assert len(counted) == 30
+    assert set(counted.values()) == {1}
+
+
+def test_a_damaged_capture_is_partial_the_second_time_too(tmp_path: Path) -> None:
+    (tmp_path / "cut.pcapng").write_bytes(OFFICE.read_bytes()[:-100])
+    for _ in range(2):
+        told = analyzed("cut.pcapng", cwd=tmp_path)
+        assert told["inputs"][0]["status"] == "partial"
+    assert sum(totals(tmp_path).values()) == told["totals"]["hellos"]
+
+
+def test_analyze_without_a_store_loads_no_database(tmp_path: Path) -> None:
+    def loaded(*arguments: str) -> set[str]:
+        ran = subprocess.run(
+            [sys.executable, "-c", LOADED, "analyze", "-o", "out.json", *arguments, str(OFFICE)],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return set(ran.stdout.rpartition("LOADED ")[2].split())
+
+    assert not loaded() & {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
+    assert loaded("--store", STORE) >= {"sqlalchemy", "alembic", "sqlite3"}
+    assert not loaded("--store", STORE) & {"alembic", "psycopg"}
+
+
+@pytest.mark.parametrize(
+    ("store", "why"),
+    [
+        ("sqlite:///none/kept.db", "none/kept.db: No such file or directory"),
+        ("sqlite:///.", "unable to open database file"),
+        ("postgresql+psycopg://nobody@127.0.0.1:9/none", "connection failed"),
+        ("postgresql+psycopg://nobody:secret@127.0.0.1:9/none", "nobody:***@127.0.0.1:9/none: "),
+    ],
+)
+def test_store_that_cannot_be_used_is_one_line(store: str, why: str, tmp_path: Path) -> None:
+    for arguments in (["analyze", str(OFFICE)], ["run", "--replay", str(OFFICE)]):
+        ran = hellowatch(*arguments, "--store", store, cwd=tmp_path)
+        told = ran.stderr.decode()
+        assert (ran.returncode, ran.stdout) == (3, b""), told
+        assert why in told
+        assert "secret" not in told
+        assert told.count("\n") == 1
+
+
+def test_asking_where_there_is_no_inventory_says_how_to_get_one(tmp_path: Path) -> None:
+    for command in (["devices"], ["devices", "show", "x"], ["handshakes"]):
+        ran = hellowatch(*command, "--store", STORE, cwd=tmp_path)
+        assert (ran.returncode, ran.stdout) == (3, b"")
+        assert b"there is no inventory yet; run makes it, and analyze with --store" in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_replay_keeps_nothing_unless_told(tmp_path: Path) -> None:
+    with running("--replay", OFFICE, cwd=tmp_path) as run:
+        run.wait_until_replayed()
+        assert "\nhellowatch_store_queue 0.0" in run.get("/metrics")[1]
+    assert not list(tmp_path.iterdir())
+    with running("--replay", OFFICE, "--store", STORE, cwd=tmp_path) as run:
+        run.wait_until_replayed()
+        assert sum(totals(tmp_path).values()) == 63
+        assert run.end()[0] == 0
+    assert analyzed(OFFICE, cwd=tmp_path)["inputs"][0]["status"] == "known"
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an inventory of the office."""
+    folder = tmp_path_factory.mktemp("office")
+    analyzed(OFFICE, cwd=folder)
+    return folder
+
+
+def test_devices_are_listed_in_every_format(office: Path) -> None:
+    devices = listed(office)
+    lines = asked("devices", "--format", "ndjson", cwd=office).splitlines()
+    assert [json.loads(line) for line in lines] == devices
+    rows = list(
+        csv.DictReader(io.StringIO(asked("devices", "--format", "csv", cwd=office).decode()))
+    )
+    assert [(row["ip"], row["status"]) for row in rows] == [(d["ip"], d["status"]) for d in devices]
+    table = asked("devices", cwd=office).decode()
+    assert "24 devices, " in table
+    assert "What we could see: " in table
+    assert asked("devices", "-o", "devices.csv", cwd=office) == b""
+    assert (office / "devices.csv").read_text().count("\n") == 25
+
+
+def test_device_is_named_by_id_address_or_mac(office: Path) -> None:
+    (device,) = [device for device in listed(office) if device["ip"] == "10.20.1.30"]
+    for name in (device["id"], device["ip"], device["mac"], device["mac"].upper()):
+        told = json.loads(asked("devices", "show", name, "--format", "json", cwd=office))
+        assert told["id"] == device["id"]
+        assert [turn["status"] for turn in told["history"]] == ["refused"]
+        assert told["history"][0]["since"] == told["onset"]
+    shown = asked("devices", "show", "10.20.1.30", cwd=office).decode()
+    assert "since 2026-11-23 06:55  Refused by the server" in shown
+
+
+def test_name_that_means_none_or_several_is_two_and_says_so(office: Path) -> None:
+    ran = hellowatch("devices", "show", "10.9.9.9", "--store", STORE, cwd=office)
+    assert ran.returncode == 2
+    assert b"10.9.9.9: names no device" in ran.stderr
+    with sqlite3.connect(office / "kept.db") as connection:
+        connection.execute("UPDATE device SET mac = '02:00:00:00:00:01' WHERE ip LIKE '10.20.1.%'")
+    ran = hellowatch("devices", "show", "02:00:00:00:00:01", "--store", STORE, cwd=office)
+    assert ran.returncode == 2
+    assert b"devices, say which: " in ran.stderr
+    assert b"10.20.1.30" in ran.stderr
+
+
+def test_kept_events_are_those_of_devices_that_need_action(office: Path) -> None:
+    events = hellowatch("analyze", "--format", "ndjson", OFFICE, cwd=office).stdout.splitlines()
+    telling = {device["ip"] for device in listed(office) if device["status"] != "ok"}
+    expected = [line for line in events if json.loads(line)["source"]["ip"] in telling]
+    kept = asked("handshakes", cwd=office).splitlines()
+    assert sorted(map(json.loads, kept), key=str) == sorted(map(json.loads, expected), key=str)
+    some = [
+        json.loads(line)
+        for line in asked("handshakes", "--outcome", "alert", cwd=office).splitlines()
+    ]
+    assert {one["hellowatch"]["outcome"] for one in some} == {"alert"}
+    (first, *_) = json.loads(
+        asked("handshakes", "--device", "10.20.1.30", "--format", "json", cwd=office)
+    )
+    assert first["source"]["ip"] == "10.20.1.30"
+    late = asked("handshakes", "--since", "2026-11-24T06:00", cwd=office).splitlines()
+    assert late
+    assert all(json.loads(line)["@timestamp"] >= "2026-11-24T06" for line in late)
+    assert asked("handshakes", "--since", "1d", cwd=office)
+
+
+def test_answers_are_as_of_the_time_asked_for(office: Path) -> None:
+    early = json.loads(
+        asked("devices", "--format", "json", "--as-of", "2026-11-23T07:00", cwd=office)
+    )
+    assert 0 < len(early) < 24
+    for wrong in ("soon", "2026-13-01"):
+        ran = hellowatch("devices", "--as-of", wrong, "--store", STORE, cwd=office)
+        assert ran.returncode == 2
+        assert b"--as-of: " in ran.stderr
+
+
+def test_backup_is_a_whole_inventory(office: Path) -> None:
+    ran = hellowatch("devices", "backup", "copy.db", "--store", STORE, cwd=office)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+    assert listed(office, "sqlite:///copy.db") == listed(office)
+    ran = hellowatch("devices", "backup", "none/copy.db", "--store", STORE, cwd=office)
+    assert ran.returncode == 3
+    assert b"No such file or directory" in ran.stderr
