@@ -54,8 +54,13 @@ class Turn(NamedTuple):
 
 
 def story(pulses: Iterable[Pulse], now_ns: int, calendar: Calendar) -> list[Turn]:
-    """Return the turns of a device up to a time, the first one when it was first seen."""
+    """Return the turns of a device up to a time, the first one when it was first seen.
+
+    It takes two refusals after a good handshake to call a device refused; it is so since the
+    first of them.
+    """
     device: Device | None = None
+    refused_since_ns: int | None = None
     turns: list[Turn] = []
     moments = _moments(pulses, now_ns)
     for at, (time_ns, part) in enumerate(moments, 1):
@@ -65,9 +70,13 @@ def story(pulses: Iterable[Pulse], now_ns: int, calendar: Calendar) -> list[Turn
             device = part
         else:
             device.merge(part, *_BOUNDS)
+        if part.established_ns is not None:
+            refused_since_ns = None
+        elif part.refused_ns is not None and refused_since_ns is None:
+            refused_since_ns = time_ns
         if until_ns == time_ns and not is_newest:
             continue  # more of the same moment
-        _turn(turns, device, time_ns, calendar)
+        _turn(turns, device, time_ns, calendar, refused_since_ns)
         for point_ns in turning_points(device, until_ns, calendar):
             # At the next hello's own moment it is that hello which decides.
             if time_ns < point_ns and (point_ns < until_ns or is_newest):
@@ -100,10 +109,18 @@ _SETTINGS = InventorySettings()
 _BOUNDS = (_SETTINGS.stacks, _SETTINGS.names, _SETTINGS.destinations)
 
 
-def _turn(turns: list[Turn], device: Device, time_ns: int, calendar: Calendar) -> None:
+def _turn(
+    turns: list[Turn],
+    device: Device,
+    time_ns: int,
+    calendar: Calendar,
+    refused_since_ns: int | None = None,
+) -> None:
     is_now = status(device, time_ns, calendar)
     refused_by = device.refused_by if is_now is Status.REFUSED else None
     if not turns or (turns[-1].status, turns[-1].refused_by) != (is_now, refused_by):
+        if is_now is Status.REFUSED and refused_since_ns is not None:
+            time_ns = max(refused_since_ns, turns[-1].since_ns if turns else refused_since_ns)
         turns.append(Turn(time_ns, is_now, refused_by))
 
 
