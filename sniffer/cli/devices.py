@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from sniffer.cli.inventory import (
     inventory_options,
     open_reader,
     open_store,
+    parse_time,
 )
 from sniffer.cli.options import check_format, chosen_profiles, config_options, zone
 from sniffer.cli.output import open_outputs, write_table
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 LISTED_FORMATS = ("table", "json", "ndjson", "csv")
 
-LATER = ("note", "own", "except", "claim", "merge", "split", "diff", "forget", "export", "import")
+LATER = ("claim", "merge", "split", "export", "import")
 """What the contract promises and is not built yet."""
 
 EPILOG = """\b
@@ -217,3 +218,93 @@ def show(
 def backup(file: str, config: str | None, store: str | None) -> None:
     """Copy the inventory into a new file, while it goes on being written."""
     open_store(configured(config, store, False, 0, None).settings).backup(file)
+
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _of_one_device(command: Decorated) -> Decorated:
+    """Add what every word needs that changes something about one device."""
+    for option in (
+        click.option("--store", metavar="URL", help="Inventory; default: this machine's."),
+        config_options,
+        click.argument("device"),
+    ):
+        command = option(command)
+    return command
+
+
+def _say(device: str, config: str | None, store: str | None, **said: str | int | None) -> None:
+    settings = configured(config, store, False, 0, None).settings
+    reader = open_reader(settings, None, "UTC")
+    from sniffer.inventory.store.answers import say
+
+    with reader.database.errors():
+        say(reader.database, find_device(reader, device).id, **said)
+
+
+@command.command("own")
+@_of_one_device
+@click.argument("owner")
+def own(device: str, owner: str, config: str | None, store: str | None) -> None:
+    """Say whose a device is; an empty OWNER: nobody's."""
+    _say(device, config, store, owner=owner or None)
+
+
+@command.command("note")
+@_of_one_device
+@click.argument("text")
+@click.option("--ticket", metavar="TEXT", help="The ticket that is about it.")
+def note(device: str, text: str, ticket: str | None, config: str | None, store: str | None) -> None:
+    """Write a note to a device; an empty TEXT takes it away."""
+    said = {} if ticket is None else {"ticket": ticket or None}
+    _say(device, config, store, note=text or None, **said)
+
+
+@command.command("except")
+@_of_one_device
+@click.option("--reason", metavar="TEXT", help="Why it may stay as it is.")
+@click.option("--until", metavar="TIME", help="When it speaks up again: 2027-03-31.")
+@click.option("--end", is_flag=True, help="End the exception.")
+def except_(
+    device: str,
+    reason: str | None,
+    until: str | None,
+    end: bool,
+    config: str | None,
+    store: str | None,
+) -> None:
+    """Let a device stay as it is, for a reason and for a time."""
+    if end == (reason is not None):
+        raise click.UsageError("say why by --reason, or --end the exception")
+    until_ns = None if until is None else parse_time(until, zone("UTC"), "--until")
+    _say(device, config, store, excepted=reason, excepted_until_ns=until_ns)
+
+
+@command.command("forget")
+@_of_one_device
+def forget_device(device: str, config: str | None, store: str | None) -> None:
+    """Forget everything about a device."""
+    reader = open_reader(configured(config, store, False, 0, None).settings, None, "UTC")
+    from sniffer.inventory.store.answers import forget
+
+    with reader.database.errors():
+        forget(reader.database, find_device(reader, device).id)
+
+
+@command.command("diff")
+@click.argument("before")
+@click.argument("after", required=False)
+@click.option("--tz", metavar="ZONE", default="UTC", help="Zone of times given without one.")
+@config_options
+@click.option("--store", metavar="URL", help="Inventory to ask; default: this machine's.")
+def diff(before: str, after: str | None, tz: str, config: str | None, store: str | None) -> None:
+    """Tell what changed between two times, one device a line, as JSON."""
+    settings = configured(config, store, False, 0, None).settings
+    then, now = open_reader(settings, before, tz), open_reader(settings, after, tz)
+    from sniffer.export.stored import changes_json
+
+    with ExitStack() as stack, now.database.errors():
+        ((_, out),) = open_outputs(stack, "ndjson", (), [])
+        _write_ndjson(changes_json(then.devices(), now.devices()), out)
+        out.flush()

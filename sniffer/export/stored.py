@@ -12,6 +12,7 @@ from sniffer.export.ecs import timestamp
 from sniffer.export.summary import Json, device_json
 from sniffer.export.words import status_words
 from sniffer.inventory.assessment import assess
+from sniffer.inventory.device import NEEDS_ACTION
 from sniffer.inventory.store.reader import Reader, Stored
 from sniffer.inventory.story import Turn
 from sniffer.judge.profile import Profile
@@ -32,7 +33,55 @@ def stored_device(
     if said.onset_ns is None and device.snapshot.status is Status.REFUSED:
         # It was let in before: only its story knows since when it is not any more.
         said = replace(said, onset_ns=reader.story(device)[-1].since_ns)
-    return {**device_json(device.snapshot, said), "id": device.id, "site": device.site or None}
+    answer = device.answer
+    until_ns = answer.excepted_until_ns
+    return {
+        **device_json(device.snapshot, said),
+        "id": device.id,
+        "site": device.site or None,
+        "owner": answer.owner,
+        "note": answer.note,
+        "ticket": answer.ticket,
+        "exception": None
+        if answer.excepted is None
+        else {
+            "reason": answer.excepted,
+            "until": None if until_ns is None else timestamp(until_ns),
+        },
+    }
+
+
+CHANGES = ("new", "came-back", "worse", "improving", "fixed", "vanished", "changed")
+"""What may have become of a device between two moments."""
+
+
+def changes_json(before: Iterable[Stored], after: Iterable[Stored]) -> Iterator[Json]:
+    """Yield the devices that are not what they were, by site and address."""
+    were = {device.id: device.snapshot.status for device in before}
+    for device in after:
+        was, status = were.get(device.id), device.snapshot.status
+        if was is not status:
+            yield {
+                "id": device.id,
+                "ip": device.ip,
+                "change": change(was, status),
+                "before": None if was is None else was.value,
+                "after": status.value,
+            }
+
+
+def change(was: Status | None, status: Status) -> str:
+    """Return the word for what became of a device; ``was`` None: it had not been seen."""
+    if was is None:
+        return "new"
+    match status:
+        case Status.SILENT:
+            return "vanished"
+        case Status.FIXED | Status.IMPROVING:
+            return status.value
+    if status in NEEDS_ACTION:
+        return "came-back" if was in (Status.FIXED, Status.SILENT) else "worse"
+    return "changed"
 
 
 def story_json(turns: Iterable[Turn]) -> list[Json]:

@@ -16,6 +16,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from handshakes import SECOND_NS, START_NS, handshake, judgement
 from program import ROOT, environment
 
@@ -23,6 +25,7 @@ from sniffer.config import DEFAULT_PORTS, InventorySettings
 from sniffer.errors import StoreError
 from sniffer.export.ecs import encode
 from sniffer.inventory.aggregate import Aggregate
+from sniffer.inventory.store import schema
 from sniffer.inventory.store.damage import is_whole
 from sniffer.inventory.store.database import WAL_BYTES, Database
 from sniffer.inventory.store.reader import Reader
@@ -227,6 +230,25 @@ def test_tables_of_a_newer_release_are_refused(tmp_path):
         connection.commit()
     with pytest.raises(StoreError, match="was written by a newer HelloWatch"):
         Database(url).open()
+
+
+def test_tables_of_an_older_release_are_brought_up_after_a_copy_was_made(tmp_path):
+    """D6."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    Database(url).migrate("0001")
+    Database(url).open()
+    assert Database(url).version() == schema.VERSION
+    copy = Database(f"sqlite:///{tmp_path}/store.db.before-{schema.VERSION}")
+    assert copy.version() == "0001"
+
+
+def test_migrations_make_what_the_schema_says(store_url):
+    database = Database(store_url)
+    database.open()
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = compare_metadata(context, schema.metadata)
+    assert differences == []
 
 
 MIGRATING = """

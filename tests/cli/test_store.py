@@ -282,3 +282,68 @@ def test_backup_is_a_whole_inventory(office: Path) -> None:
     ran = hellowatch("devices", "backup", "none/copy.db", "--store", STORE, cwd=office)
     assert ran.returncode == 3
     assert b"No such file or directory" in ran.stderr
+
+
+def device_of(folder: Path, ip: str) -> dict[str, Any]:
+    (device,) = [device for device in listed(folder) if device["ip"] == ip]
+    return device
+
+
+def test_owner_note_and_ticket_stand_beside_what_was_seen(tmp_path: Path) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    asked("devices", "own", "10.20.1.30", "Facility", cwd=tmp_path)
+    asked("devices", "note", "10.20.1.30", "=second floor", "--ticket", "T-1", cwd=tmp_path)
+    device = device_of(tmp_path, "10.20.1.30")
+    assert (device["owner"], device["note"], device["ticket"]) == (
+        "Facility",
+        "=second floor",
+        "T-1",
+    )
+    asked("devices", "own", "10.20.1.30", "", cwd=tmp_path)
+    device = device_of(tmp_path, "10.20.1.30")
+    assert (device["owner"], device["note"]) == (None, "=second floor")
+    analyzed(OFFICE, cwd=tmp_path)
+    assert device_of(tmp_path, "10.20.1.30") == device
+
+
+def test_exception_holds_until_its_end_and_then_speaks_up_again(tmp_path: Path) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    reason = ("--reason", "to be replaced in spring")
+    asked("devices", "except", "10.20.1.30", *reason, "--until", "2026-12-01", cwd=tmp_path)
+    device = device_of(tmp_path, "10.20.1.30")
+    assert device["status"] == "excepted"
+    assert device["exception"] == {
+        "reason": "to be replaced in spring",
+        "until": "2026-12-01T00:00:00.000000Z",
+    }
+    asked("devices", "except", "10.20.1.30", *reason, "--until", "2026-11-24", cwd=tmp_path)
+    assert device_of(tmp_path, "10.20.1.30")["status"] == "refused"
+    asked("devices", "except", "10.20.1.30", *reason, cwd=tmp_path)
+    assert device_of(tmp_path, "10.20.1.30")["status"] == "excepted"
+    asked("devices", "except", "10.20.1.30", "--end", cwd=tmp_path)
+    assert device_of(tmp_path, "10.20.1.30")["exception"] is None
+    ran = hellowatch("devices", "except", "10.20.1.30", "--store", STORE, cwd=tmp_path)
+    assert ran.returncode == 2
+
+
+def test_forgotten_device_does_not_come_back_by_what_was_read_before(tmp_path: Path) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    asked("devices", "own", "10.20.1.30", "Facility", cwd=tmp_path)
+    asked("devices", "forget", "10.20.1.30", cwd=tmp_path)
+    assert "10.20.1.30" not in totals(tmp_path)
+    analyzed(OFFICE, cwd=tmp_path)
+    assert "10.20.1.30" not in totals(tmp_path)
+    for table in ("device", "stack", "activity", "event", "answer"):
+        with sqlite3.connect(tmp_path / "kept.db") as connection:
+            rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+        assert "10.20.1.30" not in str(rows)
+
+
+def test_diff_tells_what_became_of_devices_between_two_times(office: Path) -> None:
+    text = asked("devices", "diff", "2026-11-23T07:00", cwd=office)
+    changes = {line["ip"]: line for line in map(json.loads, text.splitlines())}
+    before = asked("devices", "--format", "json", "--as-of", "2026-11-23T07:00", cwd=office)
+    new = {d["ip"] for d in listed(office)} - {d["ip"] for d in json.loads(before)}
+    assert {ip for ip, line in changes.items() if line["change"] == "new"} == new
+    assert all(line["before"] != line["after"] for line in changes.values())
+    assert asked("devices", "diff", "2026-11-24T12:00", cwd=office) == b""

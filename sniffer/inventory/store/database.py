@@ -78,10 +78,10 @@ class Database:
                     set_aside_if_damaged(self)
             self.migrate()
 
-    def migrate(self) -> None:
+    def migrate(self, to: str = schema.VERSION) -> None:
         """Bring the tables up to date, all or nothing; a copy of old ones is kept before."""
         version = self.version()
-        if version == schema.VERSION:
+        if version == to:
             return
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from alembic.config import Config
@@ -95,12 +95,12 @@ class Database:
                 why = f"was written by a newer HelloWatch (tables {version}); update this one"
                 raise StoreError(self.name, why)
             if version is not None and self.path is not None:
-                copy = f"{self.path}.before-{schema.VERSION}"
+                copy = f"{self.path}.before-{to}"
                 if not os.path.exists(copy):
                     self.backup(copy)
 
             def steps(at: Any, _context: object) -> Any:  # noqa: ANN401 (what alembic passes on)
-                return scripts._upgrade_revs("head", at)
+                return scripts._upgrade_revs(to, at)
 
             with self.write() as connection, EnvironmentContext(Config(), scripts, fn=steps) as env:
                 env.configure(connection=connection, render_as_batch=True, transactional_ddl=True)

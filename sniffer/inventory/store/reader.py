@@ -13,11 +13,12 @@ import sqlalchemy as sa
 
 from sniffer.config import Ports
 from sniffer.errors import StoreError
-from sniffer.event import Outcome, Verdict
+from sniffer.event import Outcome, Status, Verdict
 from sniffer.inventory.aggregate import DeviceSnapshot, device_snapshot
 from sniffer.inventory.coverage import Coverage
-from sniffer.inventory.device import DAY_NS, Calendar, Device, Shape, status
+from sniffer.inventory.device import DAY_NS, NEEDS_ACTION, Calendar, Device, Shape, status
 from sniffer.inventory.store import schema
+from sniffer.inventory.store.answers import Answer, read_answers
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.facts import read_device
 from sniffer.inventory.story import Pulse, Turn, device_of, story
@@ -34,6 +35,7 @@ class Stored(NamedTuple):
     ip: str
     is_telling: bool
     snapshot: DeviceSnapshot
+    answer: Answer
 
 
 class Kept(NamedTuple):
@@ -98,7 +100,8 @@ class Reader:
                 asked = asked.where(sa.tuple_(told.c.site, told.c.address) > sa.tuple_(*after))
             with self.database.read() as connection:
                 rows = connection.execute(asked).all()
-                yielded = [self._stored(connection, row) for row in rows]
+                answers = read_answers(connection, [row.id for row in rows])
+                yielded = [self._stored(connection, row, answers) for row in rows]
             for stored in yielded:
                 if stored is not None:
                     yield stored
@@ -115,7 +118,9 @@ class Reader:
             .order_by(told.c.site, told.c.address)
         )
         with self.database.read() as connection:
-            found = [self._stored(connection, row) for row in connection.execute(asked).all()]
+            rows = connection.execute(asked).all()
+            answers = read_answers(connection, [row.id for row in rows])
+            found = [self._stored(connection, row, answers) for row in rows]
         return [stored for stored in found if stored is not None]
 
     def story(self, device: Stored) -> list[Turn]:
@@ -155,7 +160,12 @@ class Reader:
                 return
             after = rows[-1].time_ns, rows[-1].id
 
-    def _stored(self, connection: sa.Connection, row: Any) -> Stored | None:  # noqa: ANN401 (a row)
+    def _stored(
+        self,
+        connection: sa.Connection,
+        row: Any,  # noqa: ANN401 (a row)
+        answers: Mapping[str, Answer],
+    ) -> Stored | None:
         """Return a device as of now; None if it had not been seen by then."""
         device: Device | None
         now_ns = self.now_ns or 0
@@ -175,8 +185,11 @@ class Reader:
         if device is None:
             return None
         device.status = status(device, now_ns, self.calendar(row.site))
+        answer = answers.get(row.id, Answer())
+        if device.status in NEEDS_ACTION and answer.excepts(now_ns):
+            device.status = Status.EXCEPTED
         snapshot = device_snapshot(bytes(row.address)[1:], device, self._ports)
-        return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot)
+        return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot, answer)
 
     def _pulses(self, connection: sa.Connection, name: str) -> list[Pulse]:
         told = schema.activity.c

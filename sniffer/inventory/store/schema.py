@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 """The newest migration."""
 
 metadata = MetaData()
@@ -157,3 +157,18 @@ profile = Table(
     Column("since_ns", BigInteger, nullable=False),
 )
 """The profiles that verdicts rest on, and from which frame time on."""
+
+answer = Table(
+    "answer",
+    metadata,
+    Column("device_id", Text, primary_key=True),
+    Column("owner", Text),
+    Column("note", Text),
+    Column("ticket", Text),
+    Column("excepted", Text),
+    Column("excepted_until_ns", BigInteger),
+)
+"""What people say of a device. ``excepted`` is the reason why it may stay as it is."""
+
+OF_A_DEVICE = (stack, activity, event, answer)
+"""Tables whose rows belong to a device."""

@@ -1,0 +1,49 @@
+"""What people say of devices, and what is to be forgotten of them."""
+
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from sniffer.inventory.store import schema
+from sniffer.inventory.store.database import Database
+
+
+class Answer(NamedTuple):
+    """What is said of a device; None: nothing."""
+
+    owner: str | None = None
+    note: str | None = None
+    ticket: str | None = None
+    excepted: str | None = None
+    """Why it may stay as it is."""
+    excepted_until_ns: int | None = None
+    """When it speaks up again; None: never."""
+
+    def excepts(self, now_ns: int) -> bool:
+        """Tell whether a device may stay as it is at a time."""
+        until_ns = self.excepted_until_ns
+        return self.excepted is not None and (until_ns is None or now_ns < until_ns)
+
+
+def read_answers(connection: sa.Connection, names: list[str]) -> dict[str, Answer]:
+    """Return what is said of devices."""
+    told = schema.answer.c
+    asked = sa.select(schema.answer).where(told.device_id.in_(names))
+    return {name: Answer(*rest) for name, *rest in connection.execute(asked)}
+
+
+def say(database: Database, name: str, **said: Any) -> None:  # noqa: ANN401 (the fields of Answer)
+    """Say something of a device; what else is said of it stays."""
+    with database.write() as connection:
+        answer = read_answers(connection, [name]).get(name, Answer())._replace(**said)
+        table = schema.answer
+        connection.execute(sa.delete(table).where(table.c.device_id == name))
+        connection.execute(sa.insert(table).values(device_id=name, **answer._asdict()))
+
+
+def forget(database: Database, name: str) -> None:
+    """Forget a device. Its handshakes stay known: reading them again does not bring it back."""
+    with database.write() as connection:
+        for table in schema.OF_A_DEVICE:
+            connection.execute(sa.delete(table).where(table.c.device_id == name))
+        connection.execute(sa.delete(schema.device).where(schema.device.c.id == name))
