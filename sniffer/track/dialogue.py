@@ -190,7 +190,9 @@ class Dialogues:
 
     def _line(self, half: int) -> tuple[bytes, int]:
         """Return the line in a half's buffer without its end, and its length with it."""
-        held = self.streams.held(half, starttls.LONGEST_LINE)
+        held = self.streams.held(half, LONGEST_FIRST_PIECE)
+        if len(held) == LONGEST_FIRST_PIECE and b"\n" not in held:
+            held = self.streams.held(half, starttls.LONGEST_LINE)
         if held and not (0x20 <= held[0] <= 0x7E or held[0] in b"\r\n\t"):
             return b"", NOT_WHOLE
         newline = held.find(b"\n")

@@ -222,6 +222,8 @@ class Reassembly:
             self.arena[origin + at : origin + stop] = wire[start : start + stop - at]
             self.marks[origin + at : origin + stop] = self.seen[: stop - at]
             self.fields[row + _TOP] = top = stop
+            if self.fields[row + _FILLED] == at:
+                self.fields[row + _FILLED] = stop
         if conflict:
             self.conflicts += 1
         filled = self.fields[row + _FILLED]

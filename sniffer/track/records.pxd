@@ -13,7 +13,9 @@ cdef int FOUND, NEED_MORE, NO_MATCH
 cdef Py_ssize_t SLOT_WORDS, HALF_0, HALF_WORDS, ACKED, AT, PHASE, BUFFER, WANT
 cdef int RECORDS, CIPHER, LOST, OTHER, DONE, RENEGOTIATED, NO_ROOM
 cdef int CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA
-cdef int MOST_ISLANDS
+cdef int MOST_ISLANDS, MOST_RECORDS, LINE_COST, HELLO_COST, MOST_TRIES
+cdef int FATAL, CLOSE_NOTIFY
+cdef Py_ssize_t LONGEST_ANSWER
 cdef long long LARGEST
 
 @cython.final
@@ -42,15 +44,20 @@ cdef class Records:
     cdef int _note_gap(self, Py_ssize_t slot, int direction, long long octets) except -1
     @cython.locals(words="long long[:]", slot=Py_ssize_t, half=Py_ssize_t, record=Record, moved=int64_t,
                    at=Py_ssize_t, want=Py_ssize_t, answer=int, content=int, after=Py_ssize_t,
-                   heard=Py_ssize_t, shown=Py_ssize_t)
+                   heard=Py_ssize_t, shown=Py_ssize_t, left=int,
+                   said_cipher=bint, said_data=bint)
     cdef int _walk(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end, object attempt,
                    int direction) except? -2
-    @cython.locals(message=Message, answer=int, body=Py_ssize_t, wanted=int)
+    @cython.locals(body=Py_ssize_t, wanted=int)
+    cdef bint _may_be_hello(self, const unsigned char[:] wire, Py_ssize_t end, object attempt,
+                            object side) except -1
+    @cython.locals(message=Message, answer=int)
     cdef Py_ssize_t _handshake(self, const unsigned char[:] wire, Py_ssize_t at, Py_ssize_t end,
                                object attempt, object side) except -1
+    @cython.locals(stop=Py_ssize_t, newline=Py_ssize_t)
     cdef Py_ssize_t _hear_answer(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end,
                                  object attempt) except? -2
     @cython.locals(record=Record)
     cdef bint _begins_with_record(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end) except? 1
-    @cython.locals(record=Record, at=Py_ssize_t, after=Py_ssize_t)
+    @cython.locals(record=Record, at=Py_ssize_t, after=Py_ssize_t, left=int)
     cdef Py_ssize_t _find_record(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end) except -1

@@ -32,7 +32,7 @@ from sniffer.track.layout import (
     SLOT_WORDS,
     WANT,
 )
-from sniffer.track.outcome import Attempt
+from sniffer.track.outcome import CLOSE_NOTIFY, FATAL, Attempt
 from sniffer.track.streams import Streams
 
 CHANGE_CIPHER_SPEC = 20
@@ -42,6 +42,15 @@ APPLICATION_DATA = 23
 
 MOST_ISLANDS = 64
 """Pieces between gaps of one direction that are looked at when no more will come."""
+MOST_RECORDS = 256
+"""Records that are looked at of what one frame brought; no handshake is made of so many."""
+LINE_COST = 8
+HELLO_COST = 128
+"""How many records a line in clear, and what may be a hello, count for: they cost as much."""
+LONGEST_ANSWER = 512
+"""How much of a server's line is looked at first; hardly any is longer."""
+MOST_TRIES = 256
+"""Places behind a gap that are tried whether a record begins there."""
 
 
 class Records:
@@ -59,6 +68,7 @@ class Records:
         self.evidence = evidence
         self.again: ClientHello | None = None
         self.unseen_bytes = 0
+        """Missing in the streams, or passed over because one frame brought too much."""
         self.behind = 0
         self.final = False
         self.closing = False
@@ -214,15 +224,25 @@ class Records:
         moved = words[half + AT] - start
         at = start
         want = 0
+        left = MOST_RECORDS
+        said_cipher = said_data = False
         side = Side.CLIENT if direction == attempt.direction else Side.SERVER
         self.again = None
         while at < end and attempt.outcome is None and self.again is None:
+            if left <= 0:
+                # What one frame may cost is bounded, whatever it holds.
+                self.unseen_bytes += end - at
+                at = end
+                words[half + PHASE] = LOST
+                break
+            left -= 1
             answer = tls_record.read(wire, at, end, record)
             if answer == NO_MATCH:
                 if side is Side.SERVER and attempt.server_hello is None:
                     if attempt.starttls is not None:
                         heard = self._hear_answer(wire, at, end, attempt)
                         if heard > 0:
+                            left -= LINE_COST
                             if self.evidence is not None:
                                 line = bytes(wire[at : at + heard])
                                 self.evidence.show_answer(slot, direction, at + moved, line)
@@ -242,7 +262,8 @@ class Records:
             content = record.content_type
             after = record.end
             if content == HANDSHAKE:
-                if words[half + PHASE] == RECORDS:
+                if words[half + PHASE] == RECORDS and self._may_be_hello(wire, end, attempt, side):
+                    left -= HELLO_COST
                     want = self._handshake(wire, at, end, attempt, side)
                     if want:
                         break
@@ -252,14 +273,19 @@ class Records:
                     if after > end:
                         want = after
                         break
-                    said = tls_alert.read(wire, record.body, after)
-                    if said is not None:
-                        attempt.saw_alert(side, said)
+                    # Other warnings decide nothing, and may be many.
+                    if wire[record.body] == FATAL or wire[record.body + 1] == CLOSE_NOTIFY:
+                        said = tls_alert.read(wire, record.body, after)
+                        if said is not None:
+                            attempt.saw_alert(side, said)
             elif content == CHANGE_CIPHER_SPEC:
-                attempt.saw_change_cipher_spec(side)
-                if not attempt.is_tls13():
-                    words[half + PHASE] = CIPHER
-            elif content == APPLICATION_DATA:
+                if not said_cipher:
+                    said_cipher = True
+                    attempt.saw_change_cipher_spec(side)
+                    if not attempt.is_tls13():
+                        words[half + PHASE] = CIPHER
+            elif content == APPLICATION_DATA and not said_data:
+                said_data = True
                 attempt.saw_application_data(side)
             if self.evidence is not None:
                 shown = after if content <= HANDSHAKE else at + tls_record.HEADER_LENGTH
@@ -269,6 +295,17 @@ class Records:
         words[half + WANT] = want + moved if want else 0
         return DONE if self.again is None else RENEGOTIATED
 
+    def _may_be_hello(self, wire: memoryview, end: int, attempt: Attempt, side: Side) -> bool:
+        """Tell whether the handshake record at hand may begin with a hello that matters."""
+        body = self.record.body
+        wanted = client_hello.CLIENT_HELLO
+        if side is Side.SERVER:
+            said = attempt.server_hello
+            if said is not None and not said.retry:
+                return False
+            wanted = server_hello.SERVER_HELLO
+        return body >= min(end, self.record.end) or wire[body] == wanted
+
     def _handshake(self, wire: memoryview, at: int, end: int, attempt: Attempt, side: Side) -> int:
         """Read the message that begins with the handshake record at ``at``, if it matters.
 
@@ -277,14 +314,8 @@ class Records:
         """
         message = self.message
         self.behind = 0
-        body = self.record.body
-        wanted = server_hello.SERVER_HELLO if side is Side.SERVER else client_hello.CLIENT_HELLO
-        if body < min(end, self.record.end) and wire[body] != wanted:
-            return 0
         said = attempt.server_hello
         if side is Side.SERVER:
-            if said is not None and not said.retry:
-                return 0
             answer = message.read(wire, at, end)
             if answer == NO_MATCH or (
                 server_hello.fits(message.wire, message.start, message.end) == NO_MATCH
@@ -326,9 +357,13 @@ class Records:
         Returns its length; 0: it is not whole yet; -1: this is no such line.
         """
         protocol = starttls.PROTOCOL_WORDS.index(attempt.starttls or "")
-        stop = min(end, start + starttls.LONGEST_LINE)
+        stop = min(end, start + LONGEST_ANSWER)
         held = bytes(wire[start:stop])
         newline = held.find(b"\n")
+        if newline < 0 and stop < end:
+            stop = min(end, start + starttls.LONGEST_LINE)
+            held = bytes(wire[start:stop])
+            newline = held.find(b"\n")
         if newline < 0:
             return 0 if held.isascii() and stop < start + starttls.LONGEST_LINE else -1
         answer = starttls.answer(protocol, held[:newline].rstrip(b"\r"))
@@ -354,7 +389,9 @@ class Records:
         """
         record = self.record
         at = start
-        while at < end:
+        left = MOST_TRIES
+        while at < end and left > 0:
+            left -= 20 <= wire[at] <= 23
             if 20 <= wire[at] <= 23 and self._begins_with_record(wire, at, end):
                 after = record.end
                 if at == start or after == end or self._begins_with_record(wire, after, end):

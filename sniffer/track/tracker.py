@@ -108,6 +108,8 @@ FRAGMENT = -2
 INTERNAL_ERRORS_KEPT = 10
 MOST_EARLY_ENDS = 4096
 """RST and FIN remembered of conversations without a hello so far."""
+MOST_LINES_A_FRAME = 24
+"""Lines in clear that one frame has read; further ones wait for the side's next frame."""
 MOST_HOPS_APART = 1
 """Hop limits of one sender differ no more than that, unless its route changes."""
 
@@ -739,7 +741,9 @@ class Tracker:
         words = self.words
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         reassembly = self.reassembly
-        while self.streams.ready(half) > 0:
+        for _ in range(MOST_LINES_A_FRAME):
+            if self.streams.ready(half) <= 0:
+                return
             at = words[half + AT]
             if words[half + PHASE] == UPGRADED:
                 first = reassembly.place(words[half + BUFFER] - 1, at)
@@ -770,7 +774,9 @@ class Tracker:
     def _read_answers(self, slot: int, direction: int) -> None:
         """Read the server's lines that are there."""
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
-        while self.streams.ready(half) > 0:
+        for _ in range(MOST_LINES_A_FRAME):
+            if self.streams.ready(half) <= 0:
+                return
             used = self.dialogues.read_server(slot, direction)
             if used == NO_USE:
                 self._ignore(slot, direction)
@@ -783,9 +789,11 @@ class Tracker:
         """Go on behind octets of a half's buffer that were read."""
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         self.words[half + AT] += octets
-        handle = self.words[half + BUFFER] - 1
-        if self.reassembly.advance(handle, self.words[half + AT]) == 0:
-            self.streams.drop_buffer(slot, direction)
+        # The rest is moved up once, behind the last line: it may be long, and the lines many.
+        if self.streams.ready(half) <= 0:
+            handle = self.words[half + BUFFER] - 1
+            if self.reassembly.advance(handle, self.words[half + AT]) == 0:
+                self.streams.drop_buffer(slot, direction)
 
     def _accept_cut(self, slot: int, direction: int, reason: int) -> None:
         """Make do with the beginning of a hello: the rest will not come. Wait for its outcome."""
