@@ -3,8 +3,10 @@ from libc.stdint cimport uint64_t
 
 from parsers.frame cimport Frame
 
-cdef Py_ssize_t WAYS, SLOT_WORDS, LAST_SEEN
-cdef unsigned long long MASK, START_0, START_1, START_2, START_3
+cdef Py_ssize_t WAYS, SLOT_WORDS, LAST_SEEN, STATE
+cdef long long SETTLED
+cdef int CROWDED, SECOND_SHIFT
+cdef unsigned long long FREE, MASK, START_0, START_1, START_2, START_3
 cdef int FINISH_ROUNDS
 
 @cython.final
@@ -17,13 +19,22 @@ cdef class Flows:
     cdef public unsigned long long[:] tags
     cdef public long long[:] words
 
-    @cython.locals(first=Py_ssize_t, way=Py_ssize_t)
+    @cython.locals(slot=Py_ssize_t)
     cpdef Py_ssize_t locate(self, const unsigned char[:] wire, Frame frame) except? -1 nogil
-    @cython.locals(first=Py_ssize_t, way=Py_ssize_t, best=Py_ssize_t, slot=Py_ssize_t)
+    @cython.locals(first=Py_ssize_t, second=Py_ssize_t, used=int, spare=Py_ssize_t)
     cpdef Py_ssize_t choose(self) except -1 nogil
     @cython.locals(word=Py_ssize_t)
     cpdef Py_ssize_t claim(self, Py_ssize_t slot) except -1 nogil
     cpdef Py_ssize_t release(self, Py_ssize_t slot) except -1 nogil
+    cdef Py_ssize_t _first(self) except -1 nogil
+    cdef Py_ssize_t _second(self) except -1 nogil
+    @cython.locals(slot=Py_ssize_t)
+    cdef Py_ssize_t _find(self, Py_ssize_t start, unsigned long long tag) except? -1 nogil
+    @cython.locals(slot=Py_ssize_t, used=int)
+    cdef int _used(self, Py_ssize_t start) except -1 nogil
+    @cython.locals(words="long long[:]", slot=Py_ssize_t, at=Py_ssize_t, best_at=Py_ssize_t,
+                   settled="long long")
+    cdef Py_ssize_t _spare(self, Py_ssize_t start, Py_ssize_t best) except -1 nogil
     @cython.locals(source=Py_ssize_t, destination=Py_ssize_t, octets=int, direction=int, at=int,
                    low_port="unsigned long long", high_port="unsigned long long",
                    block="unsigned long long[:]", count=int, step=int,

@@ -1,9 +1,11 @@
 """The flow table: which conversation a segment belongs to.
 
-A fixed number of slots in sets of eight. A set is chosen by a keyed hash of addresses,
-ports and tunnel, the same for both directions; the 64-bit hash itself is the identity. A
-full set lets go of the slot unused for longest. Nothing is allocated after the start, and
-who does not know the key cannot choose keys that meet in one set.
+A fixed number of slots in sets of eight. A keyed hash of addresses, ports and tunnel, the
+same for both directions, names two sets; the 64-bit hash itself is the identity. A flow is
+put into the second set where the first is crowded and the second less so: no two are full
+before two thirds of the table are (Azar and others: Balanced Allocations, 1999). Only where
+both are full a slot is let go. Nothing is allocated after the start, and who does not know
+the key cannot choose keys that meet in one set.
 
 The hash is SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012) over whole 64-bit words.
 """
@@ -11,9 +13,15 @@ The hash is SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012) over whole 64-bit w
 from array import array
 
 from parsers.frame import Frame
-from sniffer.track.layout import LAST_SEEN, SLOT_WORDS, reserve
+from sniffer.track.layout import LAST_SEEN, SETTLED, SLOT_WORDS, STATE, reserve
 
 WAYS = 8
+CROWDED = 5
+"""Slots of a set in use, from which on the other set is looked at."""
+SECOND_SHIFT = 40
+"""Where the bits of the hash begin that name the second set; those before name other things."""
+FREE = 0
+"""The tag of a slot that is not in use."""
 
 MASK = 0xFFFFFFFFFFFFFFFF
 START_0 = 0x736F6D6570736575
@@ -27,8 +35,8 @@ class Flows:
     """The slots, and the last segment looked up.
 
     ``words`` holds SLOT_WORDS numbers a slot; what they mean is the tracker's affair, but
-    for LAST_SEEN. ``tag`` and ``direction`` tell of the last ``locate``: the flow's hash,
-    and 0 or 1 for which of its two ends sent the segment.
+    for LAST_SEEN and whether it is settled. ``tag`` and ``direction`` tell of the last
+    ``locate``: the flow's hash, and 0 or 1 for which of its two ends sent the segment.
     """
 
     __slots__ = ("block", "direction", "key_0", "key_1", "sets", "slots", "tag", "tags", "words")
@@ -57,26 +65,20 @@ class Flows:
     def locate(self, wire: memoryview, frame: Frame) -> int:
         """Return the slot of the segment's flow, or -1 if it has none."""
         self.tag = self._hash(wire, frame)
-        first = (self.tag & (self.sets - 1)) * WAYS
-        for way in range(WAYS):
-            if self.tags[first + way] == self.tag:
-                return first + way
-        return -1
+        slot = self._find(self._first(), self.tag)
+        return slot if slot >= 0 else self._find(self._second(), self.tag)
 
     def choose(self) -> int:
         """Return the slot to give to the flow last looked up; it may still be in use."""
-        first = (self.tag & (self.sets - 1)) * WAYS
-        best = first
-        for way in range(WAYS):
-            slot = first + way
-            if self.tags[slot] == 0:
-                return slot
-            if (
-                self.words[slot * SLOT_WORDS + LAST_SEEN]
-                < self.words[best * SLOT_WORDS + LAST_SEEN]
-            ):
-                best = slot
-        return best
+        first = self._first()
+        second = self._second()
+        used = self._used(first)
+        if used >= CROWDED and self._used(second) < used:
+            return self._find(second, FREE)
+        if used < WAYS:
+            return self._find(first, FREE)
+        spare = self._spare(first, first)
+        return self._spare(second, spare)
 
     def claim(self, slot: int) -> int:
         """Give a slot to the flow last looked up, with all its words zero."""
@@ -87,8 +89,48 @@ class Flows:
 
     def release(self, slot: int) -> int:
         """Let a slot go."""
-        self.tags[slot] = 0
+        self.tags[slot] = FREE
         return slot
+
+    def _first(self) -> int:
+        """Return where the set begins that the flow last looked up is put in."""
+        return (self.tag & (self.sets - 1)) * WAYS
+
+    def _second(self) -> int:
+        """Return where the set begins that takes it instead if the first one is crowded."""
+        return (self.tag >> SECOND_SHIFT & (self.sets - 1)) * WAYS
+
+    def _find(self, start: int, tag: int) -> int:
+        """Return the slot of a set that holds the tag, or -1."""
+        for slot in range(start, start + WAYS):
+            if self.tags[slot] == tag:
+                return slot
+        return -1
+
+    def _used(self, start: int) -> int:
+        """Return how many slots of a set are in use."""
+        used = 0
+        for slot in range(start, start + WAYS):
+            if self.tags[slot] != FREE:
+                used += 1
+        return used
+
+    def _spare(self, start: int, best: int) -> int:
+        """Return the slot of a full set that is missed least, or ``best``, if that is.
+
+        Settled conversations go first, then those unused for longest.
+        """
+        words = self.words
+        for slot in range(start, start + WAYS):
+            at = slot * SLOT_WORDS
+            best_at = best * SLOT_WORDS
+            settled = words[at + STATE] & SETTLED
+            if settled != words[best_at + STATE] & SETTLED:
+                if settled:
+                    best = slot
+            elif words[at + LAST_SEEN] < words[best_at + LAST_SEEN]:
+                best = slot
+        return best
 
     def _hash(self, wire: memoryview, frame: Frame) -> int:
         """Return the keyed hash of the flow, never 0, and note the direction."""

@@ -14,6 +14,8 @@ cdef int FRESH, DIALOGUE, START, LOST, OTHER, NO_ROOM
 cdef long long WINDOW, HELD_BACK, RESET_WINDOW, HALF_RING, RING, LARGEST
 cdef int FOLLOWED_BITS, FOLLOWED_ENOUGH
 cdef unsigned long long SYN_ENTRIES, SYN_CLIENT, SYN_SERVER, SYN_CLIENT_IS_1, SYN_BOTH
+cdef Py_ssize_t SYN_WAYS
+cdef int SYN_SHIFT
 cdef unsigned long long END_SEEN, END_IS_RESET, END_IS_FROM_1
 cdef int END_HOPS_SHIFT
 
@@ -57,13 +59,18 @@ cdef class Streams:
     @cython.locals(at=int64_t, start=Py_ssize_t, octets=int64_t, handle=Py_ssize_t)
     cdef bytes held(self, Py_ssize_t half, Py_ssize_t most)
 
-    @cython.locals(at=Py_ssize_t, tag=uint64_t, said=uint64_t, client=uint64_t, server=uint64_t,
+    @cython.locals(entry=Py_ssize_t, at=Py_ssize_t, tag=uint64_t, said=uint64_t, client=uint64_t, server=uint64_t,
                    sequence=uint64_t, acknowledged=uint64_t, client_is_1=bint)
     cdef int note_syn(self, Frame frame) except -1 nogil
-    @cython.locals(at=Py_ssize_t)
+    @cython.locals(entry=Py_ssize_t)
     cdef int note_early_end(self, Frame frame) except -1 nogil
+    @cython.locals(tag=uint64_t, first=Py_ssize_t, entry=Py_ssize_t)
+    cdef Py_ssize_t _syn_entry(self) except? -1 nogil
+    @cython.locals(first=Py_ssize_t, last=Py_ssize_t, entry=Py_ssize_t)
+    cdef Py_ssize_t _free_syn_entry(self) except -1 nogil
+    cdef Py_ssize_t _syn_set(self) except -1 nogil
     @cython.locals(flows=Flows, words="long long[:]", base=Py_ssize_t, half=Py_ssize_t, state=int64_t,
-                   at=Py_ssize_t, said=uint64_t)
+                   entry=Py_ssize_t, at=Py_ssize_t, said=uint64_t)
     cdef Py_ssize_t begin(self, Py_ssize_t slot, long long now_ns, int client) except -1
 
     @cython.locals(state=int64_t)

@@ -60,6 +60,10 @@ RECORD_HANDSHAKE = 22
 
 SYN_ENTRIES = 65536
 """Connections whose SYN is remembered before they have a slot; two words each."""
+SYN_WAYS = 4
+"""Entries of a set: so many connections whose hashes meet are remembered side by side."""
+SYN_SHIFT = 20
+"""Where the bits of the hash begin that name the set."""
 SYN_CLIENT = 1
 SYN_SERVER = 2
 """Whose SYN was seen; a SYN-ACK tells the client's sequence number too."""
@@ -273,9 +277,12 @@ class Streams:
 
     def note_syn(self, frame: Frame) -> int:
         """Remember the sequence number of a SYN or SYN-ACK without giving it a slot."""
-        at = (self.flows.tag >> 20 & (SYN_ENTRIES - 1)) * 2
         tag = self.flows.tag & ~7
-        said = self.syns[at] & 7 if self.syns[at] & ~7 == tag else 0
+        entry = self._syn_entry()
+        if entry < 0:
+            entry = self._free_syn_entry()
+        at = entry * 2
+        said = self.syns[at] & 7
         client = self.syns[at + 1] >> 32
         server = self.syns[at + 1] & RING
         sequence = frame.sequence
@@ -285,18 +292,18 @@ class Streams:
             if said & SYN_CLIENT and client != acknowledged:
                 return 0
             if not said & SYN_BOTH:
-                self.ends[at >> 1] = 0
+                self.ends[entry] = 0
             client = acknowledged
             server = sequence
             said |= SYN_SERVER
-            self.syn_hops[at >> 1] = frame.hop_limit
+            self.syn_hops[entry] = frame.hop_limit
         else:
             client_is_1 = self.flows.direction == 1
             # A new connection: whatever an earlier one's server said is void.
             if client != sequence:
                 said = 0
             if not said & SYN_BOTH:
-                self.ends[at >> 1] = 0
+                self.ends[entry] = 0
             client = sequence
             said |= SYN_CLIENT
         said &= ~SYN_CLIENT_IS_1
@@ -308,10 +315,37 @@ class Streams:
 
     def note_early_end(self, frame: Frame) -> int:
         """Remember a RST or FIN that comes before all payload, beside its connection's SYN."""
-        at = self.flows.tag >> 20 & (SYN_ENTRIES - 1)
-        if self.syns[at * 2] & ~7 == self.flows.tag & ~7 and self.ends[at] == 0:
-            self.ends[at] = end_of(frame, self.flows.direction)
+        entry = self._syn_entry()
+        if entry >= 0 and self.ends[entry] == 0:
+            self.ends[entry] = end_of(frame, self.flows.direction)
         return 0
+
+    def _syn_entry(self) -> int:
+        """Return the entry that remembers the SYNs of the flow last looked up, or -1."""
+        tag = self.flows.tag & ~7
+        first = self._syn_set()
+        for entry in range(first, first + SYN_WAYS):
+            if self.syns[entry * 2] & ~7 == tag:
+                return entry
+        return -1
+
+    def _free_syn_entry(self) -> int:
+        """Return an entry for them, nothing in it; the first of a full set makes room."""
+        first = self._syn_set()
+        last = first + SYN_WAYS - 1
+        for entry in range(first, last + 1):
+            if self.syns[entry * 2] == 0:
+                return entry
+        for entry in range(first, last):
+            self.syns[entry * 2] = self.syns[entry * 2 + 2]
+            self.syns[entry * 2 + 1] = self.syns[entry * 2 + 3]
+            self.syn_hops[entry] = self.syn_hops[entry + 1]
+            self.ends[entry] = self.ends[entry + 1]
+        self.syns[last * 2] = 0
+        return last
+
+    def _syn_set(self) -> int:
+        return (self.flows.tag >> SYN_SHIFT & (SYN_ENTRIES // SYN_WAYS - 1)) * SYN_WAYS
 
     def begin(self, slot: int, now_ns: int, client: int) -> int:
         """Give the flow last looked up a slot that is free, and tell it what its SYNs said.
@@ -325,10 +359,11 @@ class Streams:
         state = SEEN_1 if flows.direction else SEEN_0
         words[base + LAST_SEEN] = now_ns
 
-        at = (flows.tag >> 20 & (SYN_ENTRIES - 1)) * 2
-        said = self.syns[at]
+        entry = self._syn_entry()
         self.early_end = 0
-        if said & ~7 == flows.tag & ~7 and said & (SYN_CLIENT | SYN_SERVER):
+        if entry >= 0:
+            at = entry * 2
+            said = self.syns[at]
             client = 1 if said & SYN_CLIENT_IS_1 else 0
             half = base + HALF_0 + client * HALF_WORDS
             words[half + ORIGIN] = ((self.syns[at + 1] >> 32) + 1) & RING
@@ -340,9 +375,9 @@ class Streams:
                 words[half + ORIGIN] = ((self.syns[at + 1] & RING) + 1) & RING
                 words[half + PHASE] = START
                 state |= SEEN_0 if client else SEEN_1
-                state |= self.syn_hops[at >> 1] << HOPS_SHIFT
+                state |= self.syn_hops[entry] << HOPS_SHIFT
             self.syns[at] = 0
-            self.early_end = self.ends[at >> 1]
+            self.early_end = self.ends[entry]
         if client >= 0:
             state |= CLIENT_KNOWN | (CLIENT_IS_1 if client else 0)
         words[base + STATE] = state

@@ -64,7 +64,7 @@ cdef class Tracker:
     @cython.locals(frame=Frame, slot=Py_ssize_t, direction=int, words="long long[:]", base=Py_ssize_t,
                    half=Py_ssize_t, length=int64_t, offset=int64_t, is_near=bint)
     cdef object _segment(self, Batch batch, Py_ssize_t index)
-    @cython.locals(half=Py_ssize_t, first=int64_t)
+    @cython.locals(half=Py_ssize_t, other=Py_ssize_t, first=int64_t)
     cdef bint _is_new_connection(self, Py_ssize_t slot, int direction) except? 1
     @cython.locals(flows=Flows, frame=Frame, slot=Py_ssize_t, client=int, to_server=bint)
     cdef Py_ssize_t _enter(self) except -1

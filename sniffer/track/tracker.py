@@ -481,7 +481,20 @@ class Tracker:
             self.words[half + ORIGIN] = first
             self.words[half + PHASE] = RECORDS if answers else START
             return False
-        return self.words[half + ORIGIN] != first
+        if self.words[half + ORIGIN] == first:
+            return False
+        other = slot * SLOT_WORDS + HALF_0 + (1 - direction) * HALF_WORDS
+        if (
+            self.frame.flags & ACK
+            and self.words[half + TOP] == 0
+            and self.words[other + PHASE] != FRESH
+            and self.words[other + ORIGIN] == self.frame.acknowledgement
+        ):
+            # The server forgot its first answer and makes another one to the same SYN.
+            self.words[half + ORIGIN] = first
+            self.words[half + ACKED] = 0
+            return False
+        return True
 
     def _enter(self) -> int:
         """Give the segment's flow a slot, and tell it what its SYNs said."""

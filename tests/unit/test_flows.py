@@ -9,7 +9,7 @@ from tracking import batch_of
 from parsers.decode import decode
 from parsers.frame import Frame
 from sniffer.track.flows import Flows
-from sniffer.track.layout import LAST_SEEN, SLOT_WORDS
+from sniffer.track.layout import LAST_SEEN, SETTLED, SLOT_WORDS, STATE
 
 KEY = bytes(range(16))
 SLOTS = 1024
@@ -175,3 +175,32 @@ def test_a_slot_let_go_is_given_again():
     flows.release(slot)
     assert look(flows, segment("10.0.0.1", "10.0.0.2", 1000, 993)) == -1
     assert flows.choose() == slot
+
+
+def filled(flows: Flows, share: float) -> int:
+    """Fill a share of the table with flows; return how many found no free slot."""
+    without = 0
+    for number in range(int(flows.slots * share)):
+        client = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+        assert look(flows, segment(client, "52.96.0.10", 50_000, 993)) == -1
+        slot = flows.choose()
+        without += flows.tags[slot] != 0
+        flows.claim(slot)
+    return without
+
+
+@pytest.mark.parametrize("key", [KEY, bytes(16), bytes(range(16, 32))])
+def test_no_flow_is_let_go_before_two_thirds_of_the_table_are_full(key):
+    assert filled(Flows(4096, key), 2 / 3) == 0
+
+
+def test_a_settled_flow_is_let_go_before_one_that_is_not():
+    flows = Flows(WAYS, KEY)
+    for port in range(WAYS):
+        look(flows, segment("10.0.0.1", "10.0.0.2", 1000 + port, 993))
+        at = flows.claim(flows.choose()) * SLOT_WORDS
+        flows.words[at + LAST_SEEN] = 100 + port
+        flows.words[at + STATE] = SETTLED if port in (3, 5) else 0
+    first_settled = look(flows, segment("10.0.0.1", "10.0.0.2", 1003, 993))
+    look(flows, segment("10.0.0.1", "10.0.0.2", 2000, 993))
+    assert flows.choose() == first_settled

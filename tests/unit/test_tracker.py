@@ -153,6 +153,27 @@ def test_nothing_is_left_of_a_syn_that_another_one_replaced():
     assert outcomes(track(stale.frames() + talk.frames())) == ["alert"]
 
 
+def test_a_second_syn_ack_of_another_number_begins_no_other_connection():
+    """The server forgot its first answer; the client says its hello again."""
+    talk = opened(server_isn=80_000_000).client(OLD)
+    again = opened(server_isn=90_000_000).client(OLD).server(REFUSED).frames()
+    (one,) = track(talk.frames() + again[1:]).handshakes
+    assert (one.frame, one.outcome) == (4, "alert")
+
+
+def test_syns_of_many_connections_at_once_are_remembered():
+    """A hello whose second piece comes first is found where its SYN was seen."""
+    talks = [opened(client_port=port) for port in range(20_000, 24_000)]
+    syns = [frame for talk in talks for frame in talk.frames()]
+    pieces = []
+    for talk in talks:
+        said = talk.client(OLD, split=(40,)).frames()[3:]
+        pieces += reversed(said)
+    found = track(syns + pieces).handshakes
+    assert len(found) == len(talks)
+    assert all(one.hello.complete and one.flow.syn_seen for one in found)
+
+
 def test_syns_take_no_slot():
     frames = [
         frame
