@@ -57,6 +57,14 @@ class Side(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Sure(StrEnum):
+    """How far what was seen allows a conclusion that nobody spelt out."""
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    POSSIBLE = "possible"
+
+
 class Status(StrEnum):
     """Where a device stands."""
 
@@ -116,6 +124,15 @@ class Session(Struct, frozen=True):
     server_bytes: int
     seconds: float
     closed_by: Side
+    thrown_out: Sure | None = None
+    """The server took the client in and closed before it can have done what it came for."""
+
+
+class EncryptedAlert(Struct, frozen=True):
+    """An alert that nobody can read: neither what it says nor whether it is fatal."""
+
+    sender: Side
+    sure: Sure
 
 
 class EvidenceFrame(Struct, frozen=True, array_like=True):
@@ -146,6 +163,7 @@ class Handshake(Struct, frozen=True):
     refused_by: Side | None = None
     alert: Alert | None = None
     alert_sender: Side | None = None
+    encrypted_alert: EncryptedAlert | None = None
     starttls: str | None = None
     """imap, pop3 or smtp where an upgrade came first."""
     session: Session | None = None

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from parsers.tls.facts import Alert, ClientHello, ServerHello
 from sniffer.event import (
     DestinationBasis,
+    EncryptedAlert,
     Flow,
     Handshake,
     Judgement,
@@ -16,6 +17,7 @@ from sniffer.event import (
     Reason,
     Session,
     Side,
+    Sure,
     Tunnel,
     Verdict,
 )
@@ -52,7 +54,8 @@ FULL = Handshake(
     alert=Alert(2, 70),
     alert_sender=Side.SERVER,
     starttls="imap",
-    session=Session(310, 212, 0.4, Side.SERVER),
+    session=Session(310, 212, 0.4, Side.SERVER, Sure.POSSIBLE),
+    encrypted_alert=EncryptedAlert(Side.CLIENT, Sure.CERTAIN),
     path="office, main.pcapng",
 )
 JUDGEMENT = Judgement(

@@ -24,6 +24,7 @@ from sniffer.event import (
     Outcome,
     Reason,
     Side,
+    Sure,
     Verdict,
     address,
     identity,
@@ -180,6 +181,26 @@ class Session(Struct, frozen=True, gc=False):
     server_bytes: Annotated[Count, _said("Octets of payload from the server.")]
     seconds: Annotated[float, Meta(ge=0, description="From the hello to the end.")]
     closed_by: Annotated[Side, _said("Who ended it.")]
+    thrown_out: (
+        Annotated[
+            Sure,
+            _said(
+                "The server closed before the client can have done what it came for. likely: it "
+                "had said nothing inside TLS; possible: too little for a login and what follows."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class EncryptedAlert(Struct, frozen=True, gc=False):
+    """An alert that cannot be read: neither what it says nor whether it is fatal."""
+
+    sender: Annotated[Side, _said("Who sent it.")]
+    sure: Annotated[
+        Sure,
+        _said("certain: its record's type shows; likely: told from the record's length (TLS 1.3)."),
+    ]
 
 
 class Tunnel(Struct, frozen=True, gc=False):
@@ -260,6 +281,7 @@ class HelloWatch(Struct, frozen=True, gc=False, kw_only=True):
     ended_by: Annotated[Side, _said("Who ended it.")] | UnsetType = UNSET
     refused_by: Annotated[Side, _said("Who refused it.")] | UnsetType = UNSET
     alert: Alert | UnsetType = UNSET
+    encrypted_alert: EncryptedAlert | UnsetType = UNSET
     session: Session | UnsetType = UNSET
     frame: Annotated[int, Meta(ge=1, description="Number of the hello's frame, from 1.")]
     tunnel: Annotated[list[Tunnel], _said("Tunnels, outermost first.")] | UnsetType = UNSET
@@ -322,6 +344,7 @@ def event(handshake: Handshake, judgement: Judgement) -> Event:
             ended_by=handshake.ended_by or UNSET,
             refused_by=handshake.refused_by or UNSET,
             alert=_alert(handshake),
+            encrypted_alert=_encrypted_alert(handshake.encrypted_alert),
             session=_session(handshake.session),
             frame=handshake.frame,
             tunnel=[_tunnel(tunnel) for tunnel in flow.tunnels] or UNSET,
@@ -433,6 +456,10 @@ def _alert(handshake: Handshake) -> Alert | UnsetType:
     )
 
 
+def _encrypted_alert(alert: words.EncryptedAlert | None) -> EncryptedAlert | UnsetType:
+    return UNSET if alert is None else EncryptedAlert(alert.sender, alert.sure)
+
+
 def _session(session: words.Session | None) -> Session | UnsetType:
     if session is None:
         return UNSET
@@ -441,6 +468,7 @@ def _session(session: words.Session | None) -> Session | UnsetType:
         session.server_bytes,
         round(session.seconds, 6),
         session.closed_by,
+        session.thrown_out or UNSET,
     )
 
 

@@ -86,6 +86,9 @@ CSV_COLUMNS = (
     "hellowatch.flow.client_half",
     "hellowatch.flow.server_half",
     "hellowatch.flow.syn_seen",
+    "hellowatch.session.thrown_out",
+    "hellowatch.encrypted_alert.sender",
+    "hellowatch.encrypted_alert.sure",
 )
 """One per key of the event, in this order. New ones are added at the end only."""
 

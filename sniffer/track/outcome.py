@@ -11,12 +11,36 @@ unknown       anything else
 from msgspec import structs
 
 from parsers.tls.facts import TLS_1_3, Alert, ClientHello, ServerHello
-from sniffer.event import EvidenceFrame, Flow, Handshake, Outcome, Session, Side
+from sniffer.event import (
+    EncryptedAlert,
+    EvidenceFrame,
+    Flow,
+    Handshake,
+    Outcome,
+    Session,
+    Side,
+    Sure,
+)
 
 CLOSE_NOTIFY = 0
 FATAL = 2
 CERTIFICATE_REJECTED = frozenset(range(42, 49))
 """bad_certificate ... unknown_ca (RFC 8446 section 6.2): versions agreed, trust did not."""
+SHORTEST_TLS13_FINISHED = 45
+"""A header of 4, a hash of 32, the content's type, a tag of 8 (RFC 8446 sections 4.4.4, 5.2).
+
+What is shorter is no Finished: an alert takes 19, or 35 where Java pads it."""
+LEAST_CLIENT_OCTETS = 100
+"""What a client says inside TLS to log in, do something and take its leave, at the least.
+
+``1 LOGIN u p``, ``2 SELECT INBOX`` and ``3 LOGOUT`` with their line ends in three records
+that each take 21 octets more, as with RC4 and MD5, are 102; other suites and protocols take
+more."""
+MOST_SERVER_OCTETS = 2048
+"""What a server says that throws a client out, at the most: two session tickets of TLS 1.3,
+greeting, capabilities and the reason took less than 1,000 wherever they were captured."""
+SHORTEST_FINISHED = 37
+"""The record of a Finished before TLS 1.3, its header included, at the least."""
 
 
 class Attempt:
@@ -34,15 +58,18 @@ class Attempt:
         "deadline_ns",
         "direction",
         "doubtful",
+        "encrypted_alert",
         "end_at",
         "ended_by",
         "evidence",
+        "first_data_length",
         "flow",
         "frame",
         "hello",
         "last_word",
         "outcome",
         "path_reset",
+        "resumed",
         "server_answered",
         "server_half",
         "server_hello",
@@ -53,8 +80,9 @@ class Attempt:
         "syn_seen",
         "time_ns",
     )
-    agreed_at: tuple[int, int, int] | None
-    """Once established: the stream offsets of client and server, and the time."""
+    agreed_at: tuple[int, int, int, int] | None
+    """Once established: the stream offsets of client and server, how far the client's records
+    were read, and the time."""
     alert: Alert | None
     alert_sender: Side | None
     client_changed_cipher: bool
@@ -69,11 +97,14 @@ class Attempt:
     """Which end of the flow is the client, 0 or 1."""
     doubtful: bool
     """SSLv2 format, not at a proven start of a stream: only an answer makes it a hello."""
+    encrypted_alert: EncryptedAlert | None
     ended_by: Side | None
     end_at: tuple[int, int] | None
     """Direction and stream offset of ``last_word``."""
     evidence: tuple[EvidenceFrame, ...]
     """Once closed, the frames that show it."""
+    first_data_length: int
+    """Of the client's first encrypted record behind a ServerHello of TLS 1.3; 0: none."""
     flow: Flow
     frame: int
     hello: ClientHello | None
@@ -83,6 +114,8 @@ class Attempt:
     outcome: Outcome | None
     path_reset: bool
     """The RST came from nearer or farther than the server's other frames: a firewall's."""
+    resumed: bool
+    """The server's ChangeCipherSpec came first: the client's Finished is yet to come."""
     server_answered: bool
     """The server sent any payload after the hello."""
     server_half: bool
@@ -125,6 +158,9 @@ class Attempt:
         self.agreed_at = None
         self.session = None
         self.evidence = ()
+        self.encrypted_alert = None
+        self.first_data_length = 0
+        self.resumed = False
 
     def saw_refused_upgrade(self) -> None:
         """Note that the server refused an upgrade its client had taken for granted."""
@@ -142,13 +178,17 @@ class Attempt:
         """Note a ChangeCipherSpec. TLS 1.3 sends them for show (RFC 8446 appendix D.4)."""
         if side is Side.CLIENT:
             self.client_changed_cipher = True
+            self.resumed = self.server_spoke
         else:
             self.server_spoke = True
         self._check_established()
 
-    def saw_application_data(self, side: Side) -> None:
+    def saw_application_data(self, side: Side, length: int = 0) -> None:
         """Note an encrypted record of type 23."""
         if side is Side.CLIENT:
+            retry = self.server_hello is not None and self.server_hello.retry
+            if self.is_tls13() and not retry and not self.client_sent_data:
+                self.first_data_length = length
             self.client_sent_data = True
         else:
             self.server_spoke = True
@@ -161,6 +201,31 @@ class Attempt:
             self.alert = alert
             self.alert_sender = side
             self.ended_by = side
+
+    def saw_encrypted_alert(self, side: Side) -> None:
+        """Note a record of type 21 that is no alert in clear: before TLS 1.3 the type shows."""
+        if self.outcome is None and self.encrypted_alert is None:
+            self.encrypted_alert = EncryptedAlert(side, Sure.CERTAIN)
+
+    def saw_session(self, session: Session, client_said: int) -> None:
+        """Note what followed the agreement; ``client_said`` octets behind its last record."""
+        if self.last_word is None:
+            return
+        self.session = session
+        if client_said == 0 and 0 < self.first_data_length < SHORTEST_TLS13_FINISHED:
+            # In place of a Finished, and nothing after it: an alert, as of a certificate refused.
+            self.encrypted_alert = EncryptedAlert(Side.CLIENT, Sure.LIKELY)
+        elif (
+            self.last_word[0] is Side.SERVER
+            and not self.path_reset
+            and session.server_bytes <= MOST_SERVER_OCTETS
+        ):
+            resumed = self.resumed and not self.is_tls13()
+            said = max(0, client_said - SHORTEST_FINISHED) if resumed else client_said
+            if said < LEAST_CLIENT_OCTETS:
+                # Who has said nothing has not even taken its leave.
+                sure = Sure.POSSIBLE if said or resumed else Sure.LIKELY
+                self.session = structs.replace(session, thrown_out=sure)
 
     def saw_end(self, side: Side, outcome: Outcome) -> None:
         """Note a RST (``Outcome.RESET``) or FIN (``Outcome.CLOSED``)."""
@@ -220,6 +285,7 @@ class Attempt:
             refused_by=self.refused_by(),
             alert=self.alert,
             alert_sender=self.alert_sender,
+            encrypted_alert=self.encrypted_alert,
             starttls=self.starttls,
             session=self.session,
             path=path,

@@ -15,7 +15,7 @@ cdef int RECORDS, CIPHER, LOST, OTHER, DONE, RENEGOTIATED, NO_ROOM
 cdef int CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA
 cdef int MOST_ISLANDS, MOST_RECORDS, LINE_COST, HELLO_COST, MOST_TRIES
 cdef int FATAL, CLOSE_NOTIFY
-cdef Py_ssize_t LONGEST_ANSWER
+cdef Py_ssize_t LONGEST_ANSWER, SHORTEST_ENCRYPTED_ALERT
 cdef long long LARGEST
 
 @cython.final
@@ -45,7 +45,7 @@ cdef class Records:
     @cython.locals(words="long long[:]", slot=Py_ssize_t, half=Py_ssize_t, record=Record, moved=int64_t,
                    at=Py_ssize_t, want=Py_ssize_t, answer=int, content=int, after=Py_ssize_t,
                    heard=Py_ssize_t, shown=Py_ssize_t, left=int,
-                   said_cipher=bint, said_data=bint)
+                   said_cipher=bint, said_alert=bint, said_data=bint)
     cdef int _walk(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end, object attempt,
                    int direction) except? -2
     @cython.locals(body=Py_ssize_t, wanted=int)

@@ -40,6 +40,8 @@ ALERT = 21
 HANDSHAKE = 22
 APPLICATION_DATA = 23
 
+SHORTEST_ENCRYPTED_ALERT = 18
+"""Octets of two and the shortest tag: of MD5, or of 8 octets behind an explicit nonce."""
 MOST_ISLANDS = 64
 """Pieces between gaps of one direction that are looked at when no more will come."""
 MOST_RECORDS = 256
@@ -225,7 +227,7 @@ class Records:
         at = start
         want = 0
         left = MOST_RECORDS
-        said_cipher = said_data = False
+        said_cipher = said_data = said_alert = False
         side = Side.CLIENT if direction == attempt.direction else Side.SERVER
         self.again = None
         while at < end and attempt.outcome is None and self.again is None:
@@ -278,6 +280,9 @@ class Records:
                         said = tls_alert.read(wire, record.body, after)
                         if said is not None:
                             attempt.saw_alert(side, said)
+                elif after - record.body >= SHORTEST_ENCRYPTED_ALERT and not said_alert:
+                    said_alert = True
+                    attempt.saw_encrypted_alert(side)
             elif content == CHANGE_CIPHER_SPEC:
                 if not said_cipher:
                     said_cipher = True
@@ -286,7 +291,7 @@ class Records:
                         words[half + PHASE] = CIPHER
             elif content == APPLICATION_DATA and not said_data:
                 said_data = True
-                attempt.saw_application_data(side)
+                attempt.saw_application_data(side, after - record.body)
             if self.evidence is not None:
                 shown = after if content <= HANDSHAKE else at + tls_record.HEADER_LENGTH
                 self.evidence.show(slot, direction, at + moved, after + moved, shown + moved)

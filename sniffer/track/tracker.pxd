@@ -115,7 +115,7 @@ cdef class Tracker:
     cdef object _renegotiate(self, object attempt)
     cdef object _check_outcome(self, object attempt)
     cdef object _await_end(self, object attempt)
-    cdef object _session(self, object attempt)
+    cdef object _note_session(self, object attempt)
     @cython.locals(kept=int64_t)
     cdef int64_t _keep(self, const unsigned char[:] wire, Py_ssize_t slot, int direction, long long offset,
                        Py_ssize_t start, Py_ssize_t end) except? -1

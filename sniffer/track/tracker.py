@@ -965,29 +965,32 @@ class Tracker:
         if self.behind_filter and not attempt.flow.tunnels:
             words[base + STATE] |= HOLDS_BACK
             self.streams.raise_top(attempt.slot, 1 - attempt.direction, words[server + ACKED])
-        attempt.agreed_at = (words[client + TOP], words[server + TOP], self.time_ns)
+        attempt.agreed_at = (
+            words[client + TOP],
+            words[server + TOP],
+            words[client + AT],
+            self.time_ns,
+        )
         self.agenda.wait_for_end(attempt, self.now_ns)
 
-    def _session(self, attempt: Attempt) -> Session | None:
-        """Return what followed an established handshake; None unless its end was seen."""
+    def _note_session(self, attempt: Attempt) -> None:
+        """Note what followed an established handshake, if its end was seen."""
         if attempt.agreed_at is None or attempt.last_word is None:
-            return None
+            return
         words = self.words
         base = attempt.slot * SLOT_WORDS
-        client_at, server_at, since_ns = attempt.agreed_at
-        octets = []
-        for direction, at in (
-            (attempt.direction, client_at),
-            (1 - attempt.direction, server_at),
-        ):
-            half = base + HALF_0 + direction * HALF_WORDS
-            octets.append(max(0, max(words[half + TOP], words[half + ACKED]) - at))
-        return Session(
-            client_bytes=octets[0],
-            server_bytes=octets[1],
+        client_at, server_at, read_until, since_ns = attempt.agreed_at
+        client = base + HALF_0 + attempt.direction * HALF_WORDS
+        server = base + HALF_0 + (1 - attempt.direction) * HALF_WORDS
+        client_end = max(words[client + TOP], words[client + ACKED])
+        server_end = max(words[server + TOP], words[server + ACKED])
+        session = Session(
+            client_bytes=max(0, client_end - client_at),
+            server_bytes=max(0, server_end - server_at),
             seconds=max(0, self.time_ns - since_ns) / SECOND_NS,
             closed_by=attempt.last_word[0],
         )
+        attempt.saw_session(session, max(0, client_end - read_until))
 
     def _keep(
         self, wire: memoryview, slot: int, direction: int, offset: int, start: int, end: int
@@ -1060,7 +1063,7 @@ class Tracker:
             self.dialogues.tell(slot, self.now_ns, upgraded=True)
         if slot in self.early_ends and attempt.last_word is None:
             self._recall_end(attempt)
-        attempt.session = self._session(attempt)
+        self._note_session(attempt)
         if attempt.last_word is not None:
             attempt.saw_end(*attempt.last_word)
         state = self.words[base + STATE]

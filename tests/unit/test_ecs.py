@@ -20,6 +20,7 @@ from parsers.tls import facts
 from parsers.tls.facts import Alert, ClientHello, ServerHello
 from sniffer.event import (
     DestinationBasis,
+    EncryptedAlert,
     Flow,
     Handshake,
     Judgement,
@@ -27,6 +28,7 @@ from sniffer.event import (
     Reason,
     Session,
     Side,
+    Sure,
     Tunnel,
     Verdict,
     identity,
@@ -532,7 +534,10 @@ handshakes = st.builds(
         server_bytes=st.integers(0, 2**40),
         seconds=st.floats(0, 1e9),
         closed_by=st.sampled_from(Side),
+        thrown_out=st.none() | st.sampled_from(Sure),
     ),
+    encrypted_alert=st.none()
+    | st.builds(EncryptedAlert, sender=st.sampled_from(Side), sure=st.sampled_from(Sure)),
     path=st.none() | st.text(min_size=1, max_size=20),
 )
 judgements = st.builds(

@@ -92,6 +92,9 @@ def test_csv_has_every_value_of_the_event_in_its_column() -> None:
         "hellowatch.flow.client_half": "true",
         "hellowatch.flow.server_half": "false",
         "hellowatch.flow.syn_seen": "false",
+        "hellowatch.session.thrown_out": "possible",
+        "hellowatch.encrypted_alert.sender": "client",
+        "hellowatch.encrypted_alert.sure": "certain",
     }
     assert set(bare) == set(row)
     assert bare["tls.client.server_name"] == ""
