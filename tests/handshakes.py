@@ -3,7 +3,17 @@
 from typing import Any
 
 from parsers.tls.facts import TLS_1_0, TLS_1_2, TLS_1_3, ClientHello
-from sniffer.event import Dialogue, Flow, Handshake, Judgement, Outcome, Reason, Side, Verdict
+from sniffer.event import (
+    Dialogue,
+    Flow,
+    Handshake,
+    Judgement,
+    Outcome,
+    Reason,
+    Session,
+    Side,
+    Verdict,
+)
 
 START_NS = 1_795_435_200 * 1_000_000_000
 """2026-11-23 12:00:00 UTC."""
@@ -50,6 +60,7 @@ def handshake(
     mac: bytes | None = None,
     frame: int = 1,
     path: str | None = "a.pcap",
+    session: Session | None = None,
 ) -> Handshake:
     """Return a handshake; TLS 1.0 to Exchange Online unless told."""
     return Handshake(
@@ -60,6 +71,7 @@ def handshake(
         outcome=outcome,
         refused_by=refused_by,
         path=path,
+        session=session,
     )
 
 

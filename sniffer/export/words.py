@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from parsers.tls.facts import TLS_1_0
 from parsers.tls.names import version as version_name
-from sniffer.event import Outcome, Side, Status, Verdict
+from sniffer.event import Outcome, Side, Status, Sure, Verdict
 from sniffer.inventory.coverage import Coverage
 
 COVERAGE = "What we could see"
@@ -46,6 +46,12 @@ OUTCOME = {
     Outcome.UNKNOWN: "End not seen",
 }
 
+THROWN_OUT = {
+    Sure.LIKELY: "TLS agreed, then most likely thrown out",
+    Sure.POSSIBLE: "TLS agreed, closed soon by the server",
+}
+"""In place of the outcome's words where nothing can have come of the agreement."""
+
 SIDE = {
     Side.CLIENT: "the device",
     Side.SERVER: "the server",
@@ -82,6 +88,11 @@ def status_words(
 def verdict_words(verdict: Verdict, version: int | None = None) -> str:
     """Return a verdict in words."""
     return VERDICT[verdict].format(version=short_version(version))
+
+
+def outcome_words(outcome: Outcome, thrown_out: Sure | None = None) -> str:
+    """Return an outcome in words; ``thrown_out``: what followed shows that it was no success."""
+    return OUTCOME[outcome] if thrown_out is None else THROWN_OUT[thrown_out]
 
 
 def break_words(will_break: bool | None, breaks: Mapping[str, str | None] | None) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from parsers.tls.names import VERSIONS
-from sniffer.event import Outcome, Verdict
+from sniffer.event import Outcome, Sure, Verdict
 from sniffer.export import words
 from sniffer.inventory.device import EXPOSED, VERDICT_RANK
 
@@ -41,10 +41,15 @@ class _Tls(Struct):
     client: _Client = field(default_factory=_Client)
 
 
+class _Session(Struct):
+    thrown_out: Sure | None = None
+
+
 class _Own(Struct):
     verdict: Verdict
     outcome: Outcome
     max_offered: str = ""
+    session: _Session = field(default_factory=_Session)
 
 
 class Event(Struct):
@@ -61,6 +66,12 @@ class Event(Struct):
     def server(self) -> str:
         """The name asked for, else the address."""
         return self.tls.client.server_name or self.destination.ip
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in words."""
+        own = self.hellowatch
+        return words.outcome_words(own.outcome, own.session.thrown_out)
 
     @property
     def verdict(self) -> str:

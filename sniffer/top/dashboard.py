@@ -200,7 +200,7 @@ def device_cells(device: Device) -> list[Text]:
         Text(str(device.refused), "red" if device.refused else "dim", justify="right"),
         Text(", ".join(device.services)),
         Text(_short(worst.server) + (f" and {more} more" if more else "")),
-        Text(words.OUTCOME[last.hellowatch.outcome]),
+        Text(last.outcome),
         Text(_time(last)),
     ]
 
@@ -214,7 +214,7 @@ def event_cells(event: Event) -> list[Text]:
         Text(event.network.protocol),
         Text(_short(event.server)),
         Text(own.max_offered or "unknown"),
-        Text(words.OUTCOME[own.outcome]),
+        Text(event.outcome),
         Text(event.verdict, STYLES.get(own.verdict, "")),
     ]
 

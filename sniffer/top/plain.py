@@ -50,6 +50,6 @@ def _cells(device: Device, worst: Event) -> list[Text]:
         Text(worst.server),
         Text(worst.hellowatch.max_offered or "unknown"),
         Text(worst.verdict, STYLES.get(worst.hellowatch.verdict, "")),
-        Text(words.OUTCOME[worst.hellowatch.outcome]),
+        Text(worst.outcome),
         Text(str(device.hellos)),
     ]

@@ -16,7 +16,7 @@ from terminal import terminal
 from textual.widgets import DataTable, Input, Static
 
 from parsers.tls.facts import TLS_1_2
-from sniffer.event import Outcome, Verdict
+from sniffer.event import Outcome, Session, Side, Sure, Verdict
 from sniffer.export import ecs
 from sniffer.top import board as boards
 from sniffer.top.board import Board, matches
@@ -54,6 +54,22 @@ def test_board_counts_each_device_and_puts_what_is_old_first() -> None:
     assert [d.ip for d in board.devices("hellos", everything, 1)] == ["10.0.0.2"]
     assert [d.ip for d in board.devices("newest", everything, 1)] == ["10.0.0.3"]
     assert [d.ip for d in board.devices("device", everything, 1)] == ["10.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("sure", "text"),
+    [
+        (None, "TLS agreed (login not visible)"),
+        (Sure.LIKELY, "TLS agreed, then most likely thrown out"),
+        (Sure.POSSIBLE, "TLS agreed, closed soon by the server"),
+    ],
+)
+def test_who_was_thrown_out_is_not_told_as_a_success(sure: Sure | None, text: str) -> None:
+    board = Board()
+    session = Session(0, 101, 0.1, Side.SERVER, sure)
+    board.add([line(1, outcome=Outcome.ESTABLISHED, session=session)])
+    (device,) = board.devices("urgency", everything, 1)
+    assert [event.outcome for event in (device.worst, device.last)] == [text, text]
 
 
 def test_worst_offer_of_a_device_is_told_whatever_came_later() -> None:
