@@ -82,6 +82,8 @@ def _serve(
 
     def pass_time(reader: Reader) -> None:
         wanted.screen.pass_time(lambda: seen(reader))
+        if recorder is not None:
+            recorder.wake()
 
     def report(reader: Reader) -> None:
         _report(reader)
@@ -117,7 +119,7 @@ def _serve(
     recorder = keep_live(server, in_use.profiles, in_use.settings)
     if recorder is not None:
         recorder.follow(partial(_seen, interfaces, reader, server))
-        recorder.start()
+        recorder.start(wakes_by_itself=False)
     control.send("ready", server.start())
     reader.run()
     if recorder is not None:

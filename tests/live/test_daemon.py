@@ -20,7 +20,7 @@ import trustme
 from daemon import CALL, HELLO, Caller, Daemon, calls, daemon, is_dead, is_stopped
 from namespaces import Namespace, eventually, namespace, numbered
 from office import analysed, dumped, office, sorted_by_client, without_times
-from program import PROGRAM, environment
+from program import PROGRAM, environment, hellowatch
 
 CAGED = Path(__file__).parent / "caged.py"
 SO_TIMESTAMPNS = 35
@@ -224,6 +224,28 @@ def test_worker_goes_on_while_the_server_is_killed_and_nothing_is_lost(ns, tmp_p
         assert watching.metric("hellowatch_frames_dropped_total") == 0
         assert watching.child("hw-mirror") == worker
         assert watching.end() == 0
+
+
+def test_what_was_seen_is_in_the_store_a_second_later_whoever_dies(ns, tmp_path):
+    store = f"sqlite:///{tmp_path}/office.db"
+
+    def stored() -> int:
+        done = hellowatch("handshakes", "--format", "ndjson", "--store", store, cwd=tmp_path)
+        return done.stdout.count(b"\n")
+
+    watched = ("-i", "mirror", "--store", store)
+    with ns.sender("far") as far, daemon(ns, *watched, cwd=tmp_path) as watching:
+        caller = Caller(far)
+        caller.call(3)
+        eventually(lambda: stored() == 3, seconds=10)
+        time.sleep(3)  # it sleeps, for want of anything to write
+        caller.call(2)
+        eventually(lambda: stored() == 5, seconds=10)
+        os.kill(watching.child("hw-server"), signal.SIGKILL)
+        caller.call(2)
+        eventually(lambda: stored() == 7, seconds=20)
+        assert watching.end() == 0
+    assert stored() == 7
 
 
 def test_frames_are_written_by_a_server_that_may_die(ns, tmp_path):

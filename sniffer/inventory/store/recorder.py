@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -104,6 +105,7 @@ class Recorder:
         self._delta: Delta | None = None
         """What is on its way: drained, and not known to be written."""
         self._ending = threading.Event()
+        self._woken = threading.Event()
         self._thread: threading.Thread | None = None
         self._measured = 0.0
         self._stepped = time.monotonic()
@@ -141,20 +143,38 @@ class Recorder:
 
     # -- live ------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Write in a thread from now on."""
-        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+    def start(self, *, wakes_by_itself: bool = True) -> None:
+        """Write in a thread from now on; without waking by itself, when ``wake`` says so."""
+        run = partial(self._run, self._commit_seconds if wakes_by_itself else None)
+        self._thread = threading.Thread(target=run, name="store", daemon=True)
         self._thread.start()
+
+    def wake(self) -> None:
+        """Have the thread write if there is something to write; never waits for the store."""
+        if self._woken.is_set():
+            return
+        with self._lock:
+            is_due = self._waiting() or any(
+                not self._is_idle(sensor, seen) for sensor, seen in self._sensors().items()
+            )
+        if is_due:
+            self._woken.set()
 
     def close(self) -> None:
         """Write what is left, if the store can be written to; say what could not be."""
         if self._thread is not None:
             self._ending.set()
+            self._woken.set()
             self._thread.join(2 * CLOSE_SECONDS)
         self.writer.close()
 
-    def _run(self) -> None:
-        while not self._ending.wait(self._commit_seconds):
+    def _run(self, seconds: float | None) -> None:
+        while not self._ending.is_set():
+            if self._woken.wait(seconds):
+                self._woken.clear()
+                # One commit in this time, however often there is something.
+                if self._ending.wait(self._commit_seconds):
+                    break
             self._try()
         until = time.monotonic() + CLOSE_SECONDS
         while not self._try() and time.monotonic() < until:
@@ -241,6 +261,12 @@ class Recorder:
             sightings = tuple(one for one in sightings if one[0].frame > self._skip_frames)
         return replace(delta, sightings=sightings, watched=watched, reached=reached)
 
+    def _is_idle(self, sensor: str, seen: Seen) -> bool:
+        """Tell whether what a sensor saw is no news, nor has to be said again."""
+        before = self._before.get(sensor, Seen(Coverage(), 0.0))
+        watched = (seen.up_seconds or 0.0) - (before.up_seconds or 0.0)
+        return seen.coverage == before.coverage and watched < IDLE_SECONDS
+
     def _watched(self) -> Iterable[Watched]:
         for sensor, seen in self._sensors().items():
             coverage, now_ns = seen.coverage, seen.now_ns
@@ -249,8 +275,7 @@ class Recorder:
             up_seconds = None
             if seen.up_seconds is not None:
                 up_seconds = seen.up_seconds - (before.up_seconds or 0.0)
-            is_idle = coverage == before.coverage and (up_seconds or 0.0) < IDLE_SECONDS
-            if end_ns is None or is_idle:
+            if end_ns is None or self._is_idle(sensor, seen):
                 continue
             start_ns = before.coverage.last_ns if before.now_ns is None else before.now_ns
             if start_ns is None:
