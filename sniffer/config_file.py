@@ -208,7 +208,8 @@ def _from_file(path: str, known: Mapping[str, Setting], errors: list[ConfigError
     except ConfigError as error:
         errors.append(error)
         return {}
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number may be too long, lists too deep.
         errors.append(ConfigError(path, "", f"no TOML: {error}"))
         return {}
 

@@ -246,7 +246,8 @@ def read_profile(path: Path | Traversable) -> Profile:
         table = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise ConfigError(str(path), "", error.strerror or str(error)) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number may be too long, lists too deep.
         raise ConfigError(str(path), "", f"no TOML: {error}") from None
     try:
         profile = convert(table, Profile)

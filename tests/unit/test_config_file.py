@@ -178,6 +178,8 @@ def test_variables_of_others_are_let_be(load):
         ("[web]\nlisten_address = '::1:9'", "web.listen_address: '::1:9' is ambiguous"),
         ("[track\n", "FILE: no TOML: Expected ']' at the end of a table declaration (at line 1"),
         ("[log]\n[log]\n", "FILE: no TOML: Cannot declare ('log',) twice (at line 2"),
+        ("a = " + "[" * 5000 + "]" * 5000, "FILE: no TOML: maximum recursion depth exceeded"),
+        ("a = " + "9" * 5000, "FILE: no TOML: Exceeds the limit"),
         (b"[log]\nlevel = '\xff'", "FILE: is no text: 'utf-8' codec can't decode"),
         ("#" * (LONGEST_FILE + 1), "FILE: is longer than 1 MiB"),
     ],

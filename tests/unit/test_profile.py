@@ -310,6 +310,8 @@ MISTAKES = [
     ),
     ("name with spaces", HEAD.replace('"relay"', '"a b"'), "name", "regex"),
     ("no TOML", "name = ", "", "no TOML"),
+    ("lists too deep", "name = " + "[" * 5000 + "]" * 5000, "", "no TOML"),
+    ("a number too long", "name = " + "9" * 5000, "", "no TOML"),
     (
         "no address in a sample",
         HEAD

@@ -25,6 +25,8 @@ Row = dict[str, Any]
 HOUR_NS = 3600 * 1_000_000_000
 HOUR, DAY, BEFORE = "hour", "day", "before"
 """Spans: "before" is the time in which there was nothing to tell of a device."""
+MOST_HOURS = 2 * 366 * 24
+"""Hours between the first and the last frame of what is told at once."""
 REST = 0
 """The number of the stack that stands for those without room."""
 IN_ONE_QUESTION = 500
@@ -137,8 +139,10 @@ def add_coverage(connection: sa.Connection, insert: Any, site: str, watched: Wat
     table = schema.coverage
     first, last = watched.start_ns // HOUR_NS, watched.end_ns // HOUR_NS
     whole_ns = max(1, watched.end_ns - watched.start_ns)
+    # Nobody watches without a break for so long: a clock was wrong, nothing lay between.
+    hours = range(first, last + 1) if last - first < MOST_HOURS else (first, last)
     rows: dict[int, tuple[float, Coverage]] = {}
-    for hour in range(first, last + 1):
+    for hour in hours:
         start_ns = hour * HOUR_NS
         part_ns = min(watched.end_ns, start_ns + HOUR_NS) - max(watched.start_ns, start_ns)
         seconds = watched.seconds * part_ns / whole_ns
