@@ -316,6 +316,14 @@ def test_clock_that_jumps_never_takes_last_seen_back(store: Store) -> None:
     assert all(list(told) == sorted(told) for told in turns.values())
 
 
+def test_clock_that_jumps_over_a_century_makes_no_hours_between(store: Store) -> None:
+    store.watch(5, 4_294_967_000 * SECOND_NS)
+    assert [row.start_ns for row in store.rows(schema.coverage)] == [
+        0,
+        4_294_967_000 // 3600 * HOUR_NS,
+    ]
+
+
 def test_an_earlier_moment_is_answered_as_it_was(store: Store) -> None:
     store.add(at(0))
     store.add(*(at(86_400 + n, **REFUSED) for n in range(3)))
