@@ -159,8 +159,6 @@ def main() -> None:
         _end_by_pipe()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        if not where and not _flushes_standard_output():
-            where = "standard output: "
         code = _tell(f"{where}{error.strerror or error}", EXIT_UNREADABLE)
     except MemoryError:
         code = _tell("out of memory", EXIT_UNREADABLE)
@@ -198,18 +196,6 @@ def _tell(why: str, code: int) -> int:
     with suppress(OSError):  # the reader of stderr went away: there is nobody left to tell
         click.echo(f"hellowatch: {one_line(why)}", err=True)
     return code
-
-
-def _flushes_standard_output() -> bool:
-    """Tell whether standard output takes what it holds; if not, let nobody try again."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Closing empties the buffer: Python would try at the end, and complain by itself.
-        with suppress(OSError):
-            sys.stdout.close()
-        return False
-    return True
 
 
 def _own_mistake(error: Exception) -> str:
