@@ -96,3 +96,25 @@ def test_no_metric_holds_a_secret(path: Path) -> None:
     assert 'hellowatch_findings_total{kind="clear-login",protocol="pop3"} 2.0' in page
     for text in (page, out.decode(), err):
         assert_clean(text)
+
+
+def test_no_frame_written_and_no_store_holds_a_secret(path: Path) -> None:
+    kept = path.parent / "kept"
+    kept.mkdir()
+    store = f"sqlite:///{kept}/office.db"
+    ran = hellowatch("analyze", path, "-w", kept / "w.pcapng", "--store", store, cwd=path.parent)
+    assert ran.returncode == 0, ran.stderr
+    again = hellowatch("analyze", kept / "w.pcapng", "--format", "json", cwd=path.parent)
+    assert json.loads(again.stdout)["totals"]["hellos"] == 1
+    written = {file.name: file.read_bytes() for file in kept.iterdir()}
+    assert {"w.pcapng", "office.db"} <= set(written)
+    for octets in written.values():
+        assert [secret for secret in SECRETS if secret.encode() in octets] == []
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["doctor", "--format", "json"], ["crosscheck"]])
+def test_no_second_look_tells_a_secret(command: list[str], path: Path) -> None:
+    ran = hellowatch(*command, path, cwd=path.parent)
+    assert ran.stdout
+    for text in (ran.stdout, ran.stderr):
+        assert_clean(text.decode())

@@ -86,3 +86,24 @@ def test_every_format_has_its_row_and_the_names_that_ask_for_it() -> None:
     told = {name: form for form, names in rows for name in re.findall(r"`([\w.]+)`", names)}
     asked = {f".{ending}": form for ending, form in output.ENDINGS.items() if form in FORMATS}
     assert told == asked | output.NAMES
+
+
+SPINE_AND_WIRE = {
+    *(f"B{number}" for number in range(1, 15)),
+    *(f"F{number}" for number in range(1, 6)),
+    *(f"L{number}" for number in range(1, 7)),
+    *("M1", "M2", "M3", "P3"),
+}
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    promised = {row.split(" | ")[0].removeprefix("| "): row for row in rows}
+    assert promised.keys() >= SPINE_AND_WIRE
+    for row in rows:
+        named = re.findall(r"`([a-z]+/test_\w+\.py)(?:::(test_\w+))?`", row)
+        assert named, row
+        for file, test in named:
+            source = (ROOT / "tests" / file).read_text()
+            assert not test or f"\ndef {test}(" in source, f"{file}::{test}"

@@ -157,13 +157,33 @@ def test_mail_in_clear_holds_no_hello_whatever_its_text_says() -> None:
         b"A" * 9000,
         b"EHLO " + b"x" * 9000,
         b"EHLO x\r\n" * 99,
+        b"a LOGIN {4294967296}\r\n",
+        b"a LOGIN {99999999999999999999999}\r\n",
     ],
-    ids=["http", "ssh", "no-line-end", "endless-line", "endless-dialogue"],
+    ids=["http", "ssh", "no-line-end", "endless-line", "endless-dialogue", "literal", "longer"],
 )
 def test_what_is_no_dialogue_is_let_go(opening: bytes) -> None:
     """B13: 8 KiB a line, then nothing more is wanted."""
     talk = Conversation(server_port=2525).open().client(opening).client(b"STARTTLS\r\n").client(OLD)
-    assert track(talk.frames(), ports=ANY_PORT).handshakes == []
+    seen = track(talk.frames(), ports=ANY_PORT)
+    assert (seen.handshakes, seen.counters.undecoded) == ([], {})
+    assert seen.counters.reassembly_bytes == 0
+
+
+@pytest.mark.parametrize("junk", [b"\0\xff\x16\x03", b"NOOP\r\n\x16\x03\x01", b"x" * 9000])
+def test_junk_behind_the_upgrade_makes_no_hello(junk: bytes) -> None:
+    """Row B13: junk in one segment with the upgrade."""
+    talk = smtp().client(b"STARTTLS\r\n" + junk).server(b"220 go\r\n").client(OLD).server(REFUSED)
+    seen = track(talk.frames())
+    assert (seen.handshakes, seen.counters.undecoded) == ([], {})
+
+
+def test_a_reply_sent_before_its_question_changes_nothing() -> None:
+    """Row B13: the server's answer to the upgrade stands behind an earlier one."""
+    talk = Conversation(server_port=587).open().server(b"220 mx\r\n").client(b"EHLO p\r\n")
+    talk.server(b"250 STARTTLS\r\n220 go\r\n").client(b"STARTTLS\r\n").client(OLD)
+    one = track(talk.server(REFUSED).frames()).only
+    assert (one.starttls, one.outcome) == ("smtp", "alert")
 
 
 def test_an_upgrade_on_any_port_joined_in_the_middle() -> None:
