@@ -848,6 +848,37 @@ def inert(octets: bytes, ends: str = "\n") -> str:
     return text
 
 
+@pytest.fixture(scope="module")
+def hostile_ehlo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a capture of clients that call themselves so before an upgrade."""
+    captured = []
+    for number, octets in enumerate(HOSTILE.values()):
+        name = octets.replace(b"\r", b"").replace(b"\n", b"")[:1000]
+        talk = craft.Conversation(f"10.0.8.{number}", server_port=587).open()
+        talk.server(b"220 mx\r\n").client(b"EHLO " + name + b"\r\n").server(b"250 STARTTLS\r\n")
+        talk.client(b"STARTTLS\r\n").server(b"220 go\r\n")
+        talk.client(craft.client_hello(craft.TLS_1_0)).server(craft.alert(2, 70))
+        captured.append(talk.fin("client").fin("server").frames())
+    path = tmp_path_factory.mktemp("ehlo") / "ehlo.pcap"
+    path.write_bytes(craft.pcap(craft.merged(*captured)))
+    return path
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_hostile_names_before_an_upgrade_are_inert(
+    hostile_ehlo: Path, form: str, tmp_path: Path
+) -> None:
+    run = hellowatch("analyze", "--format", form, hostile_ehlo, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, b"")
+    text = inert(run.stdout, "\r\n" if form == "csv" else "\t\n" if form == "zeek" else "\n")
+    if form == "json":
+        devices = json.loads(text)["devices"]
+        names = [name for device in devices for name in device["names"]]
+        assert len(devices) == len(HOSTILE)
+        assert "nul\\x00nul.example" in names
+        assert all(len(name) <= 255 and name.isascii() for name in names)
+
+
 def test_hostile_text_is_inert_in_json_lines(hostile: Path, tmp_path: Path) -> None:
     run = hellowatch("analyze", hostile, cwd=tmp_path)
     assert (run.returncode, run.stderr) == (0, b"")

@@ -561,6 +561,10 @@ def test_no_process_of_the_daemon_keeps_a_capability(ns, tmp_path):
             sets = {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")}
             assert sets == {"0000000000000000"}
             assert status["NoNewPrivs"] == "1"
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            # The launcher never holds what passed on the wire.
+            if pid != watching.process.pid:
+                assert re.search(r"^Max core file size +0 +0 ", limits, re.M), "row P3"
             assert status["Seccomp"] == ("2" if pid == watching.child("hw-mirror") else "0")
         sockets = packet_sockets(watching, "hw-server")
         assert sockets == 0
