@@ -27,7 +27,7 @@ from sniffer.event import (
     Status,
     Verdict,
 )
-from sniffer.inventory.delta import Delta, Sighting
+from sniffer.inventory.delta import Delta, Judged
 from sniffer.inventory.device import (
     EXPOSED,
     LONGEST_NAME,
@@ -236,7 +236,7 @@ class Aggregate:
         self._series = Series(device_series)
         self._findings = Findings(settings.names)
         self._most_undrained: int | None = None
-        self._undrained: list[Sighting] = []
+        self._undrained: list[Judged] = []
         self._drained = 0
         self._lost = 0
         self._shapes: dict[bytes, Shape] = {}
@@ -298,11 +298,9 @@ class Aggregate:
     def drain(self) -> Delta:
         """Return what was counted since the last one, numbered from 1, and let go of it."""
         self._drained += 1
-        sightings, self._undrained = self._undrained, []
+        judged, self._undrained = self._undrained, []
         lost, self._lost = self._lost, 0
-        return Delta(
-            number=self._drained, now_ns=self.now_ns, sightings=tuple(sightings), lost=lost
-        )
+        return Delta(number=self._drained, now_ns=self.now_ns, judged=tuple(judged), lost=lost)
 
     def observe(self, handshake: Handshake, judgement: Judgement) -> None:
         """Count one handshake."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from sniffer.event import Handshake, Judgement
 from sniffer.inventory.coverage import Coverage
 
-Sighting = tuple[Handshake, Judgement]
+Judged = tuple[Handshake, Judgement]
 
 
 class Watched(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Delta(Struct, frozen=True, kw_only=True):
     number: int
     now_ns: int | None
     """The newest frame time seen; None: no frame yet."""
-    sightings: tuple[Sighting, ...] = ()
+    judged: tuple[Judged, ...] = ()
     lost: int = 0
     """Handshakes that found no room to wait in; nothing else is known of them."""
     watched: tuple[Watched, ...] = ()
@@ -73,4 +73,4 @@ class Delta(Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.sightings or self.lost or self.watched or self.reached)
+        return not (self.judged or self.lost or self.watched or self.reached)

@@ -17,11 +17,11 @@ HELLOS = 5
 
 def delta(number: int) -> Delta:
     first = HELLOS * number
-    sightings = tuple(
+    judged = tuple(
         (handshake(START_NS + n * SECOND_NS, source=PRINTER[:3] + bytes([n % 7])), judgement())
         for n in range(first, first + HELLOS)
     )
-    return Delta(number=number, now_ns=sightings[-1][0].time_ns, sightings=sightings)
+    return Delta(number=number, now_ns=judged[-1][0].time_ns, judged=judged)
 
 
 def main(url: str, first: int) -> None:

@@ -14,7 +14,7 @@ from sniffer.event import Outcome, Side, Status, Verdict
 from sniffer.export.ecs import encode
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
-from sniffer.inventory.delta import Delta, Sighting, Watched
+from sniffer.inventory.delta import Delta, Judged, Watched
 from sniffer.inventory.device import status
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.database import Database
@@ -46,12 +46,12 @@ class Store:
             self.database, name, DEFAULT_PORTS, PROFILES, encode, site=site, settings=self.settings
         )
 
-    def add(self, *sightings: Sighting, now_ns: int | None = None) -> None:
-        assert self.writer.apply(self.delta(*sightings, now_ns=now_ns))
+    def add(self, *judged: Judged, now_ns: int | None = None) -> None:
+        assert self.writer.apply(self.delta(*judged, now_ns=now_ns))
 
-    def delta(self, *sightings: Sighting, now_ns: int | None = None) -> Delta:
-        newest = max([one.time_ns for one, _ in sightings], default=START_NS)
-        return Delta(number=next(self.numbers), now_ns=now_ns or newest, sightings=sightings)
+    def delta(self, *judged: Judged, now_ns: int | None = None) -> Delta:
+        newest = max([one.time_ns for one, _ in judged], default=START_NS)
+        return Delta(number=next(self.numbers), now_ns=now_ns or newest, judged=judged)
 
     def watch(self, start_ns: int, end_ns: int, sensor: str = "eth0", **seen: int) -> None:
         watched = Watched(
@@ -90,7 +90,7 @@ def store(store_url: str) -> Store:
     return Store(store_url)
 
 
-def at(seconds: float, number: int = 1, **facts) -> Sighting:
+def at(seconds: float, number: int = 1, **facts) -> Judged:
     """A handshake so many seconds after noon; by default legacy at Exchange Online."""
     verdict = facts.pop("judged", LEGACY)
     return handshake(START_NS + int(seconds * SECOND_NS), frame=number, **facts), verdict
@@ -100,17 +100,17 @@ def at(seconds: float, number: int = 1, **facts) -> Sighting:
 
 
 def test_store_counts_what_the_aggregate_counts(store: Store) -> None:
-    sightings = [
+    judged = [
         at(0, mac=b"\2\0\0\0\0\1"),
         at(5, **REFUSED),
         at(9, offer=TLS12, judged=OK),
         at(11, offer=TLS12, judged=OK, port=587),
     ]
     seen = Aggregate(InventorySettings(), DEFAULT_PORTS, PROFILES)
-    for one in sightings:
+    for one in judged:
         seen.observe(*one)
-    store.add(*sightings[:2])
-    store.add(*sightings[2:])
+    store.add(*judged[:2])
+    store.add(*judged[2:])
 
     (expected,) = seen.snapshot().devices
     assert store.only_device.snapshot == expected
@@ -129,17 +129,17 @@ def test_a_handshake_counts_once_whoever_brings_it(store: Store) -> None:
     store.add(at(0), at(1), at(1))
     before = store.dump()
     other = store.another("two")
-    assert other.apply(Delta(number=1, now_ns=START_NS, sightings=(at(1), at(0))))
+    assert other.apply(Delta(number=1, now_ns=START_NS, judged=(at(1), at(0))))
     assert store.dump() == before
-    assert other.apply(Delta(number=2, now_ns=START_NS, sightings=(at(2), at(0))))
+    assert other.apply(Delta(number=2, now_ns=START_NS, judged=(at(2), at(0))))
     assert store.only_device.snapshot.hellos == 3
 
 
 def test_order_and_size_of_deltas_do_not_matter(store: Store, tmp_path) -> None:
-    sightings = [at(n * 1800, **(REFUSED if n % 3 else {})) for n in range(12)]
-    store.add(*sightings)
+    judged = [at(n * 1800, **(REFUSED if n % 3 else {})) for n in range(12)]
+    store.add(*judged)
     other = Store(f"sqlite:///{tmp_path}/other.db")
-    for one in reversed(sightings):
+    for one in reversed(judged):
         other.add(one)
     mine, theirs = store.dump(), other.dump()
     for dump in (mine, theirs):
@@ -157,7 +157,7 @@ def test_profiles_that_verdicts_rest_on_are_kept_with_their_editions(store: Stor
         for name, profile in PROFILES.items()
     }
     later = Writer(store.database, "later", DEFAULT_PORTS, changed, encode)
-    later.apply(Delta(number=1, now_ns=START_NS + DAY_NS, sightings=(at(86_400),)))
+    later.apply(Delta(number=1, now_ns=START_NS + DAY_NS, judged=(at(86_400),)))
     assert len({row.digest for row in store.rows(schema.profile)} - edition) == len(PROFILES)
 
 
@@ -343,7 +343,7 @@ def test_an_earlier_moment_is_answered_as_it_was(store: Store) -> None:
 def test_devices_of_another_site_are_others(store: Store) -> None:
     store.add(at(0))
     branch = store.another("branch", site="branch")
-    branch.apply(Delta(number=1, now_ns=START_NS, sightings=(at(1), at(2))))
+    branch.apply(Delta(number=1, now_ns=START_NS, judged=(at(1), at(2))))
     listed = [(one.site, one.ip, one.snapshot.hellos) for one in store.reader().devices()]
     assert listed == [("", "192.0.2.7", 1), ("branch", "192.0.2.7", 2)]
     assert len({one.id for one in store.reader().devices()}) == 2

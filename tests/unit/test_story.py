@@ -12,7 +12,7 @@ from sniffer.config import DEFAULT_PORTS
 from sniffer.event import Outcome, Side, Status, Verdict
 from sniffer.export.ecs import encode
 from sniffer.inventory.coverage import Coverage
-from sniffer.inventory.delta import Delta, Sighting, Watched
+from sniffer.inventory.delta import Delta, Judged, Watched
 from sniffer.inventory.device import Calendar
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.reader import Reader
@@ -29,7 +29,7 @@ NEW = hello(TLS_1_2)
 REFUSED = {"outcome": Outcome.ALERT, "refused_by": Side.SERVER}
 
 
-def at(day: float, device: int, judged=LEGACY, **facts) -> Sighting:
+def at(day: float, device: int, judged=LEGACY, **facts) -> Judged:
     time_ns = START_NS + round(day * DAY_NS)
     return handshake(time_ns, source=bytes([10, 0, 0, device]), **facts), judged
 
@@ -39,7 +39,7 @@ def days(first: int, end: int) -> Iterator[float]:
     return (day + 1 / 12 for day in range(first, end))
 
 
-def month() -> dict[str, list[Sighting]]:
+def month() -> dict[str, list[Judged]]:
     """What each device did."""
     return {
         "10.0.0.1": [at(day, 1) for day in days(0, MONTH)],
@@ -92,7 +92,7 @@ STORIES = {
 }
 
 
-def kept(url: str, deltas: list[list[Sighting]]) -> Reader:
+def kept(url: str, deltas: list[list[Judged]]) -> Reader:
     """Write deltas, with all of the month watched, and return what reads it."""
     database = Database(url)
     database.open()
@@ -106,8 +106,8 @@ def kept(url: str, deltas: list[list[Sighting]]) -> Reader:
         coverage=Coverage(frames=1, first_ns=START_NS, last_ns=end_ns),
     )
     writer.apply(Delta(number=1, now_ns=end_ns, watched=(watched,)))
-    for number, sightings in enumerate(deltas, 2):
-        assert writer.apply(Delta(number=number, now_ns=end_ns, sightings=tuple(sightings)))
+    for number, judged in enumerate(deltas, 2):
+        assert writer.apply(Delta(number=number, now_ns=end_ns, judged=tuple(judged)))
     writer.close()
     return Reader(database, DEFAULT_PORTS)
 
@@ -119,14 +119,14 @@ def stories(reader: Reader) -> dict[str, list[tuple[int, Status]]]:
     }
 
 
-def in_order() -> list[Sighting]:
+def in_order() -> list[Judged]:
     return sorted(itertools.chain(*month().values()), key=lambda one: one[0].time_ns)
 
 
 def test_month_gives_exactly_these_histories(store_url: str) -> None:
-    sightings = in_order()
+    judged = in_order()
     by_day = [
-        [one for one in sightings if (one[0].time_ns - START_NS) // DAY_NS == number]
+        [one for one in judged if (one[0].time_ns - START_NS) // DAY_NS == number]
         for number in range(MONTH)
     ]
     reader = kept(store_url, by_day)
@@ -139,9 +139,9 @@ def test_month_gives_exactly_these_histories(store_url: str) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_histories_do_not_depend_on_the_order_of_reading(tmp_path, seed: int) -> None:
-    sightings = in_order()
-    random.Random(seed).shuffle(sightings)
-    parts = [sightings[start : start + 37] for start in range(0, len(sightings), 37)]
+    judged = in_order()
+    random.Random(seed).shuffle(judged)
+    parts = [judged[start : start + 37] for start in range(0, len(judged), 37)]
     told = stories(kept(f"sqlite:///{tmp_path}/store.db", parts))
     telling = [ip for ip in STORIES if STORIES[ip][-1][1] is not Status.OK]
     assert {ip: told[ip] for ip in telling} == {ip: STORIES[ip] for ip in telling}

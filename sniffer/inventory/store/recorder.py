@@ -192,7 +192,7 @@ class Recorder:
         except Exception as error:  # the border of this thread: what it dies of would be silent
             logger.error("What was counted could not be stored: our mistake", {"error": error})
             delta, self._delta = self._delta, None
-            self._lost += 0 if delta is None else len(delta.sightings)
+            self._lost += 0 if delta is None else len(delta.judged)
             return False
         if not self._is_up:
             logger.warning("The store is written to again")
@@ -246,7 +246,7 @@ class Recorder:
 
     def _waiting(self) -> int:
         delta = self._delta
-        return self._aggregate.undrained + (0 if delta is None else len(delta.sightings))
+        return self._aggregate.undrained + (0 if delta is None else len(delta.judged))
 
     def _drain(self) -> Delta:
         with self._lock:
@@ -254,12 +254,12 @@ class Recorder:
             watched = tuple(self._watched())
             reached = self._reached()
             # What waits in our hands takes room from what waits behind it.
-            self._aggregate.keep(max(1, self._most - len(delta.sightings)))
+            self._aggregate.keep(max(1, self._most - len(delta.judged)))
         self._lost += delta.lost
-        sightings = delta.sightings
+        judged = delta.judged
         if self._skip_frames:
-            sightings = tuple(one for one in sightings if one[0].frame > self._skip_frames)
-        return replace(delta, sightings=sightings, watched=watched, reached=reached)
+            judged = tuple(one for one in judged if one[0].frame > self._skip_frames)
+        return replace(delta, judged=judged, watched=watched, reached=reached)
 
     def _is_idle(self, sensor: str, seen: Seen) -> bool:
         """Tell whether what a sensor saw is no news, nor has to be said again."""

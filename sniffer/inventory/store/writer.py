@@ -19,7 +19,7 @@ from parsers.tls.facts import ClientHello
 from sniffer.config import InventorySettings, Ports, StoreSettings
 from sniffer.event import Handshake, Judgement, address, identity
 from sniffer.inventory.aggregate import Aggregate
-from sniffer.inventory.delta import Delta, Mark, Reached, Sighting
+from sniffer.inventory.delta import Delta, Judged, Mark, Reached
 from sniffer.inventory.device import (
     Device,
     Shape,
@@ -74,7 +74,7 @@ class Telling(NamedTuple):
 
     name: str
     device: Device
-    sightings: Sequence[Sighting]
+    judged: Sequence[Judged]
     before: Device | None
     """What was kept of it as long as there was nothing to tell."""
 
@@ -159,9 +159,9 @@ class Writer:
         batch = self._advance(connection, delta)
         if not self._told_profiles:
             self._write_profiles(connection, delta)
-        sightings = self._unseen(connection, delta.sightings, batch)
-        if sightings:
-            self._write_devices(connection, sightings)
+        judged = self._unseen(connection, delta.judged, batch)
+        if judged:
+            self._write_devices(connection, judged)
         for watched in delta.watched:
             add_coverage(connection, self._insert, self.site, watched)
         if delta.reached is not None:
@@ -192,13 +192,13 @@ class Writer:
         return int(now.batches) + 1
 
     def _unseen(
-        self, connection: sa.Connection, sightings: Sequence[Sighting], batch: int
-    ) -> list[Sighting]:
+        self, connection: sa.Connection, judged: Sequence[Judged], batch: int
+    ) -> list[Judged]:
         """Return the handshakes that were never counted, and remember them."""
-        by_id: dict[int, Sighting] = {}
-        for sighting in sightings:
-            half = bytes.fromhex(identity(sighting[0]))[:8]
-            by_id.setdefault(int.from_bytes(half, "big", signed=True), sighting)
+        by_id: dict[int, Judged] = {}
+        for one in judged:
+            half = bytes.fromhex(identity(one[0]))[:8]
+            by_id.setdefault(int.from_bytes(half, "big", signed=True), one)
         told = schema.seen.c.id
         for some in parts(list(by_id)):
             for known in connection.scalars(sa.select(told).where(told.in_(some))).all():
@@ -208,10 +208,10 @@ class Writer:
             connection.execute(sa.insert(schema.seen), rows)
         return list(by_id.values())
 
-    def _write_devices(self, connection: sa.Connection, sightings: Sequence[Sighting]) -> None:
+    def _write_devices(self, connection: sa.Connection, judged: Sequence[Judged]) -> None:
         counted = Aggregate(UNBOUNDED, self._ports, self._profiles, 0)
-        by_source: dict[bytes, list[Sighting]] = defaultdict(list)
-        for handshake, judgement in sightings:
+        by_source: dict[bytes, list[Judged]] = defaultdict(list)
+        for handshake, judgement in judged:
             counted.observe(handshake, judgement)
             by_source[handshake.flow.source].append((handshake, judgement))
         devices = dict(sorted(counted.devices(), key=_by_address))
@@ -272,7 +272,7 @@ class Writer:
             if one.before is not None:
                 for kind, row in earlier(one.name, one.before, numbers):
                     kinds.setdefault(kind, row)
-            for handshake, judgement in one.sightings:
+            for handshake, judgement in one.judged:
                 number = numbers.get((one.name, counted.shape(handshake.hello).key), REST)
                 count(kinds, kind_of(one.name, number, handshake, judgement), handshake.time_ns)
                 touched.add((one.name, number))
@@ -301,7 +301,7 @@ class Writer:
         rows: dict[tuple[str, str], Row] = {}
         for one in telling:
             kept = {stack.key for stack in one.device.stacks}
-            shown = [(counted.shape(hello), hello) for hello in (h.hello for h, _ in one.sightings)]
+            shown = [(counted.shape(hello), hello) for hello in (h.hello for h, _ in one.judged)]
             for shape, hello in (*shown, *_shapes_of(one.before)):
                 key = (one.name, shape.key)
                 if key in rows or (key in numbers and key not in bare):
