@@ -193,7 +193,12 @@ def show(
     zone_chosen = zone(tz)
     reader = open_reader(configuration.settings, as_of, tz)
     from sniffer.export.formats import summary_json
-    from sniffer.export.stored import stored_device, story_json, story_lines
+    from sniffer.export.stored import (
+        service_lines,
+        stored_device,
+        story_json,
+        story_lines,
+    )
 
     profiles, _ = chosen_profiles(configuration)
     with ExitStack() as stack, reader.database.errors():
@@ -206,7 +211,8 @@ def show(
             out.write(summary_json({**told, "history": story_json(turns)}))
         else:
             write_table(_picture(reader, [told]), out, zone_chosen, color)
-            for line in ("", *story_lines(told, turns, zone_chosen)):
+            services = service_lines(told, zone_chosen)
+            for line in ("", *services, "", *story_lines(told, turns, zone_chosen)):
                 out.write(line.encode() + b"\n")
         out.flush()
 

@@ -98,18 +98,32 @@ def story_json(turns: Iterable[Turn]) -> list[Json]:
 
 def story_lines(device: Mapping[str, Any], turns: Iterable[Turn], zone: tzinfo) -> Iterator[str]:
     """Yield the story of a device in words, oldest first."""
-    codes = {name: code for code, name in VERSIONS.items()}
-    oldest = min(
-        (codes[s["max_offered"]] for s in device["stacks"] if s["max_offered"]), default=None
-    )
     for turn in turns:
         since = datetime.fromtimestamp(turn.since_ns // 10**9, zone).strftime("%Y-%m-%d %H:%M")
-        match turn.status:
-            case Status.FIXED | Status.SILENT:
-                what = TURNED[turn.status]
-            case _:
-                what = status_words(turn.status, oldest, turn.refused_by)
-        yield f"since {since}  {what}"
+        yield f"since {since}  {_words(device['stacks'], turn.status, turn.refused_by)}"
+
+
+def service_lines(device: Mapping[str, Any], zone: tzinfo) -> Iterator[str]:
+    """Yield how a device fares with each of its services, side by side."""
+    wide = max((len(service["service"]) for service in device["services"]), default=0)
+    for service in device["services"]:
+        mine = [s for s in device["stacks"] if service["service"] in s["services"]]
+        parts = [_words(mine, Status(service["status"]), service["refused_by"])]
+        for key, word in (("last_ok", "last ok"), ("last_refused", "last refused")):
+            parts.append(f"{word} {_minute(service[key], zone)}")
+        yield f"{service['service']:{wide}}  {'; '.join(parts)}"
+
+
+def _words(stacks: Iterable[Mapping[str, Any]], status: Status, refused_by: str | None) -> str:
+    codes = {name: code for code, name in VERSIONS.items()}
+    oldest = min((codes[s["max_offered"]] for s in stacks if s["max_offered"]), default=None)
+    return TURNED.get(status) or status_words(status, oldest, refused_by)
+
+
+def _minute(text: str | None, zone: tzinfo) -> str:
+    if text is None:
+        return "never"
+    return datetime.fromisoformat(text).astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 TURNED = {

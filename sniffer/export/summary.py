@@ -11,7 +11,13 @@ from parsers.tls.names import version as version_name
 from sniffer.event import Side, Status, address
 from sniffer.export.ecs import timestamp
 from sniffer.export.findings import finding_json
-from sniffer.inventory.aggregate import Cell, DeviceSnapshot, Snapshot, StackSnapshot
+from sniffer.inventory.aggregate import (
+    Cell,
+    DeviceSnapshot,
+    ServiceSnapshot,
+    Snapshot,
+    StackSnapshot,
+)
 from sniffer.inventory.assessment import Assessment, Break, Remark, assess, programs
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import OTHER, Evidence
@@ -78,12 +84,28 @@ def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
         "onset": None if said.onset_ns is None else timestamp(said.onset_ns),
         "clients_at_least": max(1, len(programs(device))),
         "stacks": [stack_json(stack) for stack in device.stacks],
+        "services": [service_json(service) for service in device.services],
         "will_break": said.will_break,
         "breaks": None if said.breaks is None else break_json(said.breaks),
         "notices": [notice_json(notice) for notice in said.notices],
         "why": said.why,
         "next_step": said.next_step,
         "findings": [finding_json(finding) for finding in device.findings],
+    }
+
+
+def service_json(service: ServiceSnapshot) -> Json:
+    """Return how a device fares with one service: of several, one may survive."""
+    return {
+        "service": service.service,
+        "status": service.status.value,
+        "verdict": service.verdict.value,
+        "hellos": service.hellos,
+        "last_seen": timestamp(service.last_ns),
+        "last_established": _time(service.established_ns),
+        "last_ok": _time(service.last_ok_ns),
+        "last_refused": _time(service.refused_ns),
+        "refused_by": service.refused_by,
     }
 
 
@@ -212,6 +234,10 @@ def profiles_json(snapshot: Snapshot, profiles: Mapping[str, Profile]) -> Json:
 def version_word(cell: Cell) -> str:
     """Return the max offered of a cell as a word."""
     return UNKNOWN if cell.version is None else version_name(cell.version)
+
+
+def _time(time_ns: int | None) -> str | None:
+    return None if time_ns is None else timestamp(time_ns)
 
 
 def _by(snapshot: Snapshot, word: Callable[[Cell], str]) -> dict[str, int]:

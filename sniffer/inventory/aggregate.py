@@ -24,30 +24,36 @@ from sniffer.event import (
     Handshake,
     Judgement,
     Outcome,
+    Reason,
     Status,
     Verdict,
 )
 from sniffer.inventory.delta import Delta, Judged
 from sniffer.inventory.device import (
+    EVERY_DAY,
     EXPOSED,
     LONGEST_NAME,
     NEEDS_ACTION,
     OTHER,
     OUTCOME_INDEX,
     OUTCOMES,
+    REASON_BIT,
     SERVICE_BIT,
     SERVICE_WORDS,
     SILENT_AFTER_NS,
     VERDICT_RANK,
     VERDICTS,
+    Calendar,
     Device,
     Evidence,
     Shape,
     Stack,
+    Use,
     destination_key,
     is_telling,
     read_destination,
     review_after,
+    service_part,
     status,
     tally,
 )
@@ -99,6 +105,46 @@ class DestinationSnapshot(NamedTuple):
     hellos: int
 
 
+class UseSnapshot(Struct, frozen=True, kw_only=True):
+    """How one stack fares with one service of one destination."""
+
+    service: str
+    destination: str
+    """The profile's name, or "other"."""
+    verdict: Verdict
+    """The most telling one it got there."""
+    reasons: tuple[Reason, ...]
+    hellos: int
+    last_ns: int
+    established: int
+    first_established_ns: int | None
+    established_ns: int | None
+    """The newest one that was established."""
+    refused: int
+    first_refused_ns: int | None
+    refused_ns: int | None
+    alert_ns: int | None
+    """The newest refusal that was spelt out as an alert."""
+    refused_by: str | None
+    is_failing: bool
+
+
+class ServiceSnapshot(Struct, frozen=True, kw_only=True):
+    """How a device fares with one service, wherever it uses it."""
+
+    service: str
+    status: Status
+    """What the device would be if it had this service alone."""
+    verdict: Verdict
+    """The most telling one."""
+    hellos: int
+    last_ns: int
+    established_ns: int | None
+    last_ok_ns: int | None
+    refused_ns: int | None
+    refused_by: str | None
+
+
 class StackSnapshot(Struct, frozen=True, kw_only=True):
     """One hello shape of a device."""
 
@@ -115,6 +161,8 @@ class StackSnapshot(Struct, frozen=True, kw_only=True):
     destinations: tuple[DestinationSnapshot, ...]
     other_hellos: int
     """Hellos to destinations that found no room."""
+    uses: tuple[UseSnapshot, ...] = ()
+    """By service and destination."""
 
 
 class ExposureSnapshot(Struct, frozen=True, kw_only=True):
@@ -152,6 +200,8 @@ class DeviceSnapshot(Struct, frozen=True, kw_only=True):
     stacks: tuple[StackSnapshot, ...]
     """By first seen; the one without a shape last."""
     exposures: tuple[ExposureSnapshot, ...]
+    services: tuple[ServiceSnapshot, ...] = ()
+    """In the contract's order of services."""
     names: tuple[tuple[bytes, int], ...]
     """Server names it asked for, with their hellos, most asked for first."""
     own_names: tuple[tuple[str, bytes], ...] = ()
@@ -339,7 +389,7 @@ class Aggregate:
             and (device.last_ok_ns is None or time_ns > device.last_ok_ns)
         ):
             device.last_ok_ns = time_ns
-        self._detail(device, shape, handshake, judgement, rank)
+        self._detail(device, shape, handshake, judgement, rank, refused_by)
         if verdict in EXPOSED:
             label = judgement.profile or OTHER
             device.expose(time_ns, verdict, service, label, version).observe(
@@ -412,8 +462,9 @@ class Aggregate:
                     address,
                     device,
                     self.ports,
-                    self._findings.names(address),
-                    found.get(address, ()),
+                    self.now_ns or 0,
+                    own_names=self._findings.names(address),
+                    findings=found.get(address, ()),
                 )
                 for address, device in devices
             ),
@@ -475,7 +526,13 @@ class Aggregate:
         self._series.leave(address)
 
     def _detail(
-        self, device: Device, shape: Shape, handshake: Handshake, judgement: Judgement, rank: int
+        self,
+        device: Device,
+        shape: Shape,
+        handshake: Handshake,
+        judgement: Judgement,
+        rank: int,
+        refused_by: str | None,
     ) -> None:
         """Count the hello's stack, destination and server name, as far as there is room."""
         settings, flow = self._settings, handshake.flow
@@ -487,7 +544,14 @@ class Aggregate:
             most = settings.stacks if has_room else max(1, len(device.stacks))
             stack = device.place(Stack(shape, evidence), most)
             self._rows += device.rows() - before
-        stack.observe(evidence, rank, judgement.service, handshake.outcome)
+        service = judgement.service
+        stack.observe(evidence, rank, service, handshake.outcome)
+        use = stack.use(handshake.time_ns, service, judgement.profile or OTHER)
+        use.count(handshake.time_ns, handshake.outcome, refused_by)
+        if rank > use.rank:
+            use.rank = rank
+        for reason in judgement.reasons:
+            use.reasons |= REASON_BIT[reason]
 
         name = handshake.hello.server_name
         if name is not None:
@@ -770,12 +834,16 @@ def device_snapshot(
     address: bytes,
     device: Device,
     ports: Ports,
+    now_ns: int,
+    calendar: Calendar = EVERY_DAY,
+    *,
     own_names: tuple[tuple[str, bytes], ...] = (),
     findings: tuple[FindingSnapshot, ...] = (),
 ) -> DeviceSnapshot:
     """Return one device as it is now."""
     kept = sorted(device.stacks, key=lambda stack: (stack.first, stack.key))
     stacks = [*kept, *([] if device.rest is None else [device.rest])]
+    used = {use.service for stack in stacks for use in stack.uses}
     exposures = sorted((device.exposures or {}).items())
     names = sorted(zip(device.names, device.name_counts, strict=True), key=lambda n: (-n[1], n[0]))
     index = OUTCOME_INDEX[Outcome.ESTABLISHED]
@@ -808,6 +876,11 @@ def device_snapshot(
             )
             for _, exposure in exposures
         ),
+        services=tuple(
+            _service_snapshot(device, service, now_ns, calendar)
+            for service in SERVICE_WORDS
+            if service in used
+        ),
         names=tuple(names),
         own_names=own_names,
         findings=findings,
@@ -835,6 +908,44 @@ def _stack_snapshot(stack: Stack, ports: Ports) -> StackSnapshot:
         last=stack.last,
         destinations=tuple(sorted(destinations, key=_by_place)),
         other_hellos=stack.hellos - sum(stack.destination_counts),
+        uses=tuple(map(_use_snapshot, stack.uses)),
+    )
+
+
+def _use_snapshot(use: Use) -> UseSnapshot:
+    return UseSnapshot(
+        service=use.service,
+        destination=use.destination,
+        verdict=VERDICTS[use.rank],
+        reasons=tuple(reason for reason, bit in REASON_BIT.items() if use.reasons & bit),
+        hellos=use.hellos,
+        last_ns=use.last_ns,
+        established=use.established,
+        first_established_ns=use.first_established_ns,
+        established_ns=use.established_ns,
+        refused=use.refused,
+        first_refused_ns=use.first_refused_ns,
+        refused_ns=use.refused_ns,
+        alert_ns=use.alert_ns,
+        refused_by=use.refused_by,
+        is_failing=use.is_failing,
+    )
+
+
+def _service_snapshot(
+    device: Device, service: str, now_ns: int, calendar: Calendar
+) -> ServiceSnapshot:
+    part = service_part(device, service)
+    return ServiceSnapshot(
+        service=service,
+        status=status(part, now_ns, calendar),
+        verdict=VERDICTS[max(stack.rank for stack in part.stacks)],
+        hellos=part.hellos,
+        last_ns=part.last_ns,
+        established_ns=part.established_ns,
+        last_ok_ns=part.last_ok_ns,
+        refused_ns=part.refused_ns,
+        refused_by=part.refused_by,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from sniffer.event import Outcome, Status, Verdict
+from sniffer.event import Outcome, Reason, Status, Verdict
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -43,6 +43,7 @@ SERVICE_WORDS = ("imaps", "pop3s", "smtps", "imap", "pop3", "smtp", "submission"
 
 VERDICT_RANK = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
 OUTCOME_INDEX = {outcome: index for index, outcome in enumerate(OUTCOMES)}
+REASON_BIT = {reason: 1 << index for index, reason in enumerate(Reason)}
 SERVICE_BIT = {word: 1 << index for index, word in enumerate(SERVICE_WORDS)}
 
 EXPOSED = frozenset((Verdict.LEGACY, Verdict.INCOMPATIBLE, Verdict.AT_RISK))
@@ -179,6 +180,59 @@ class Exposure(Trail):
         self.version = version
 
 
+class Use(Trail):
+    """How one stack fares with one service of one destination."""
+
+    __slots__ = (
+        "alert_ns",
+        "destination",
+        "established",
+        "first_established_ns",
+        "rank",
+        "reasons",
+        "refused",
+        "service",
+    )
+
+    def __init__(self, time_ns: int, service: str, destination: str) -> None:
+        """Begin empty."""
+        super().__init__(time_ns)
+        self.service = service
+        self.destination = destination
+        """The profile's name, or "other"."""
+        self.rank = 0
+        """Of the most telling verdict it got there, in VERDICTS."""
+        self.reasons = 0
+        """All that were given for its verdicts there, see REASON_BIT."""
+        self.established = 0
+        self.first_established_ns: int | None = None
+        self.refused = 0
+        self.alert_ns: int | None = None
+        """The newest refusal that was spelt out as an alert."""
+
+    def count(self, time_ns: int, outcome: Outcome, refused_by: str | None) -> None:
+        """Count one handshake and how it ended."""
+        established = outcome is Outcome.ESTABLISHED
+        self.observe(time_ns, established, refused_by)
+        if established:
+            self.established += 1
+            self.first_established_ns = _earlier(self.first_established_ns, time_ns)
+        elif refused_by is not None:
+            self.refused += 1
+            if outcome is Outcome.ALERT:
+                self.alert_ns = _later(self.alert_ns, time_ns)
+
+    def merge(self, other: Self) -> None:
+        """Add what another capture saw of the same use."""
+        self.merge_trail(other)
+        self.rank = max(self.rank, other.rank)
+        self.reasons |= other.reasons
+        self.established += other.established
+        self.first_established_ns = _earlier(self.first_established_ns, other.first_established_ns)
+        self.refused += other.refused
+        self.alert_ns = _later(self.alert_ns, other.alert_ns)
+
+
 class Stack:
     """One hello shape of a device: how often, to where, and with what end."""
 
@@ -192,6 +246,7 @@ class Stack:
         "rank",
         "services",
         "shape",
+        "uses",
     )
 
     def __init__(self, shape: Shape | None, evidence: Evidence) -> None:
@@ -208,6 +263,9 @@ class Stack:
         self.destinations: list[bytes] = []
         """Sorted; see ``destination_key``."""
         self.destination_counts: list[int] = []
+        self.uses: tuple[Use, ...] = ()
+        """By service and destination: most stacks have one, none more than there are profiles
+        and services. A tuple takes half of a list's memory."""
 
     @property
     def key(self) -> str:
@@ -226,6 +284,15 @@ class Stack:
         elif evidence < self.first:
             self.first = evidence
 
+    def use(self, time_ns: int, service: str, destination: str) -> Use:
+        """Return the use of a service of a destination, made if it is the first."""
+        for use in self.uses:
+            if use.service == service and use.destination == destination:
+                return use
+        use = Use(time_ns, service, destination)
+        self.uses = tuple(sorted((*self.uses, use), key=_use_key))
+        return use
+
     def merge(self, other: Self, most_destinations: int) -> None:
         """Add what another capture saw of the same shape."""
         self.hellos += other.hellos
@@ -236,6 +303,8 @@ class Stack:
         self.last = max(self.last, other.last)
         for key, count in zip(other.destinations, other.destination_counts, strict=True):
             tally(self.destinations, self.destination_counts, key, count, most_destinations)
+        for use in other.uses:
+            self.use(use.first_ns, use.service, use.destination).merge(use)
 
 
 class Device(Trail):
@@ -287,6 +356,10 @@ class Device(Trail):
             if stack.shape is not None and stack.shape.key == key:
                 return stack
         return None
+
+    def all_stacks(self) -> list[Stack]:
+        """Return the stacks, the sum of those without room last."""
+        return self.stacks if self.rest is None else [*self.stacks, self.rest]
 
     def place(self, stack: Stack, most: int) -> Stack:
         """Take in a stack of a new shape; return it, or the rest if there is no room for it.
@@ -479,6 +552,32 @@ def review_after(device: Device, now_ns: int) -> int:
     return device.last_ns + SILENT_AFTER_NS
 
 
+def service_part(device: Device, service: str) -> Device:
+    """Return what a device is with one of its services alone."""
+    stacks = []
+    for stack in device.all_stacks():
+        uses = [use for use in stack.uses if use.service == service]
+        if not uses:
+            continue
+        first_ns, last_ns = min(u.first_ns for u in uses), max(u.last_ns for u in uses)
+        part = Stack(stack.shape, (first_ns, "", 0))
+        part.last = (last_ns, "", 0)
+        part.hellos = sum(use.hellos for use in uses)
+        part.rank = max(use.rank for use in uses)
+        part.services = SERVICE_BIT[service]
+        part.uses = tuple(uses)
+        stacks.append(part)
+    whole = Device(min((stack.first[0] for stack in stacks), default=device.first_ns))
+    whole.stacks = stacks
+    for use in [use for stack in stacks for use in stack.uses]:
+        whole.merge_trail(use)
+        if VERDICTS[use.rank] is Verdict.OK:
+            whole.last_ok_ns = _later(whole.last_ok_ns, use.established_ns)
+    mine = {k: e for k, e in (device.exposures or {}).items() if e.service == service}
+    whole.exposures = mine or None
+    return whole
+
+
 def is_telling(device: Device) -> bool:
     """Tell whether there is more to keep of a device than that it was there."""
     return bool(device.exposures) or device.status is Status.REFUSED
@@ -493,9 +592,7 @@ def _without_legacy(device: Device) -> Status:
         return Status.AT_RISK
     if Verdict.LEGACY in verdicts:
         return Status.FIXED
-    ranks = [stack.rank for stack in device.stacks]
-    if device.rest is not None:
-        ranks.append(device.rest.rank)
+    ranks = [stack.rank for stack in device.all_stacks()]
     return Status.OK if max(ranks, default=0) else Status.UNKNOWN
 
 
@@ -516,16 +613,19 @@ def _is_proven(device: Device, legacy: list[Exposure], last_ns: int) -> bool:
     another program, and says nothing about this one.
     """
     wanted = {exposure.service for exposure in legacy}
-    established = OUTCOME_INDEX[Outcome.ESTABLISHED]
     good = [s for s in device.stacks if VERDICTS[s.rank] is Verdict.OK and s.first[0] > last_ns]
     return all(
-        sum(s.outcomes[established] for s in good if s.services & SERVICE_BIT[service]) >= PROOFS
+        sum(use.established for s in good for use in s.uses if use.service == service) >= PROOFS
         for service in wanted
     )
 
 
 def _stack_key(stack: Stack) -> str:
     return stack.key
+
+
+def _use_key(use: Use) -> tuple[str, str]:
+    return use.service, use.destination
 
 
 def _earlier(one: int | None, other: int | None) -> int | None:

@@ -152,6 +152,14 @@ def _part(pulse: Pulse, hellos: int, time_ns: int, prior_ns: int | None) -> Devi
     stack.rank = VERDICT_RANK[pulse.verdict]
     stack.services = SERVICE_BIT[pulse.service]
     stack.outcomes[OUTCOME_INDEX[pulse.outcome]] = hellos
+    use = stack.use(time_ns, pulse.service, pulse.destination)
+    _fill(use, pulse, hellos, time_ns, prior_ns)
+    use.rank = stack.rank
+    if pulse.outcome is Outcome.ESTABLISHED:
+        use.established, use.first_established_ns = hellos, time_ns
+    elif pulse.refused_by is not None:
+        use.refused = hellos
+        use.alert_ns = time_ns if pulse.outcome is Outcome.ALERT else None
     if pulse.shape is None:
         device.rest = stack
     else:

@@ -60,7 +60,15 @@ def test_what_analyze_finds_stands_in_the_inventory(tmp_path: Path, store_url: s
         for key in ("mac", "status", "refused_by", "hellos", "will_break", "breaks", "notices"):
             assert stored[key] == device[key], (device["ip"], key)
         if device["status"] != "ok":
-            for key in ("first_seen", "last_seen", "onset", "stacks", "why", "next_step"):
+            for key in (
+                "first_seen",
+                "last_seen",
+                "onset",
+                "stacks",
+                "services",
+                "why",
+                "next_step",
+            ):
                 assert stored[key] == device[key], (device["ip"], key)
         else:
             assert stored["first_seen"] == device["first_seen"][:10] + "T00:00:00.000000Z"
@@ -229,6 +237,7 @@ def test_device_is_named_by_id_address_or_mac(office: Path) -> None:
         assert told["history"][0]["since"] == told["onset"]
     shown = asked("devices", "show", "10.20.1.30", cwd=office).decode()
     assert "since 2026-11-23 06:55  Refused by the server" in shown
+    assert "\nimaps  Refused by the server; last ok never; last refused 2026-11-2" in shown
 
 
 def test_name_that_means_none_or_several_is_two_and_says_so(office: Path) -> None:

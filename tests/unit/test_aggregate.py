@@ -279,7 +279,7 @@ def test_device_takes_little_more_than_a_kilobyte():
         taken = tracemalloc.get_traced_memory()[0] / count
     finally:
         tracemalloc.stop()
-    assert taken < 1200
+    assert taken < 1350
 
 
 def test_keys_from_the_wire_are_octets_or_text():
@@ -313,6 +313,41 @@ def reachable(root: object) -> list[object]:
             open_ += [getattr(it, name) for name in slots]
             open_ += getattr(it, "__dict__", {}).values()
     return list(found.values())
+
+
+# ------------------------------------------------------------------ services, side by side
+
+
+def service_rows(*pairs) -> dict[str, tuple[Status, Verdict]]:
+    seen = aggregate()
+    for one, judged in pairs:
+        seen.observe(one, judged)
+    return {row.service: (row.status, row.verdict) for row in only_device(seen).services}
+
+
+def test_one_service_of_a_device_may_survive_where_another_is_refused():
+    mail = judgement(Verdict.OK, service="submission")
+    rows = service_rows(
+        *((handshake(START_NS + i, **REFUSED), LEGACY) for i in range(3)),
+        *((handshake(START_NS + i, TLS12, port=587), mail) for i in range(3)),
+    )
+    assert rows == {
+        "imaps": (Status.REFUSED, Verdict.LEGACY),
+        "submission": (Status.OK, Verdict.OK),
+    }
+
+
+def test_good_handshakes_with_one_service_do_not_prove_another_fixed():
+    mail = judgement(Verdict.OK, service="submission")
+    pairs = [old(0)]
+    pairs += [new(day) for day in (1, 2, 3, 4)]
+    pairs += [(handshake(START_NS + int(d * DAY_NS), TLS12, port=587), mail) for d in range(5, 20)]
+    seen = aggregate()
+    for one, judged in pairs:
+        seen.observe(one, judged)
+    assert only_device(seen).status is Status.IMPROVING
+    seen.observe(*new(21))
+    assert only_device(seen).status is Status.FIXED
 
 
 # ----------------------------------------------------------------------- where a device stands
@@ -798,6 +833,18 @@ def test_summary_lists_devices_by_address_and_stacks_by_first_seen():
 def test_summary_tells_a_device_whole():
     device = summary([], office().snapshot(), FIT, PROFILES)["devices"][1]
     (stack,) = device.pop("stacks")
+    (service,) = device.pop("services")
+    assert service == {
+        "service": "imaps",
+        "status": "legacy",
+        "verdict": "legacy",
+        "hellos": 2,
+        "last_seen": device["last_seen"],
+        "last_established": "2026-11-23T12:00:00.000000Z",
+        "last_ok": None,
+        "last_refused": "2026-11-23T12:00:00.000000Z",
+        "refused_by": "server",
+    }
     assert device.pop("notices")
     assert device.pop("next_step")
     assert device == {

@@ -4,7 +4,7 @@ Octets of the wire, such as server names, are kept as the text whose code points
 """
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +20,7 @@ from sniffer.inventory.device import (
     Shape,
     Stack,
     Trail,
+    Use,
     destination_key,
     read_destination,
 )
@@ -63,6 +64,20 @@ class DestinationFacts(Struct):
     hellos: int
 
 
+class UseFacts(Struct, omit_defaults=True):
+    """See ``inventory.device.Use``."""
+
+    service: str
+    destination: str
+    trail: TrailFacts
+    rank: int = 0
+    reasons: int = 0
+    established: int = 0
+    first_established_ns: int | None = None
+    refused: int = 0
+    alert_ns: int | None = None
+
+
 class StackFacts(Struct):
     """See ``inventory.device.Stack``; ``shape`` None: the sum of those without room."""
 
@@ -74,6 +89,7 @@ class StackFacts(Struct):
     first: Evidence
     last: Evidence
     destinations: tuple[DestinationFacts, ...]
+    uses: tuple[UseFacts, ...] = ()
 
 
 class DeviceFacts(Struct, omit_defaults=True):
@@ -88,6 +104,8 @@ class DeviceFacts(Struct, omit_defaults=True):
     exposures: tuple[ExposureFacts, ...] = ()
     last_ok_ns: int | None = None
 
+
+USE_COUNTS = UseFacts.__struct_fields__[3:]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(DeviceFacts).decode
@@ -142,14 +160,16 @@ def forget_hours(device: Device) -> None:
     device.last_ok_ns = None if device.last_ok_ns is None else _day(device.last_ok_ns)
     for exposure in (device.exposures or {}).values():
         _round_down(exposure)
-    for stack in (*device.stacks, *([] if device.rest is None else [device.rest])):
+    for stack in device.all_stacks():
         stack.first = (_day(stack.first[0]), "", 0)
         stack.last = (_day(stack.last[0]), "", 0)
+        for use in stack.uses:
+            _round_down(use, "first_established_ns", "alert_ns")
 
 
-def _round_down(trail: Trail) -> None:
+def _round_down(trail: Trail, *more: str) -> None:
     trail.first_ns, trail.last_ns = _day(trail.first_ns), _day(trail.last_ns)
-    for name in ("established_ns", "first_refused_ns", "refused_before_ns", "refused_ns"):
+    for name in ("established_ns", "first_refused_ns", "refused_before_ns", "refused_ns", *more):
         time_ns = getattr(trail, name)
         if time_ns is not None:
             setattr(trail, name, _day(time_ns))
@@ -183,7 +203,15 @@ def _stack_facts(stack: Stack) -> StackFacts:
         first=_plain(stack.first),
         last=_plain(stack.last),
         destinations=tuple(_destinations(stack)),
+        uses=tuple(
+            UseFacts(use.service, use.destination, _trail_facts(use), *_use_counts(use))
+            for use in stack.uses
+        ),
     )
+
+
+def _use_counts(use: Use) -> Iterable[Any]:
+    return (getattr(use, name) for name in USE_COUNTS)
 
 
 def _plain(evidence: Evidence) -> Evidence:
@@ -209,4 +237,9 @@ def _read_stack(facts: StackFacts) -> Stack:
         key = destination_key(to.label.encode(), bytes.fromhex(to.address), to.port, name)
         stack.destinations.append(key)
         stack.destination_counts.append(to.hellos)
+    for told in facts.uses:
+        use = _with_trail(Use(told.trail.first_ns, told.service, told.destination), told.trail)
+        for field in USE_COUNTS:
+            setattr(use, field, getattr(told, field))
+        stack.uses += (use,)
     return stack

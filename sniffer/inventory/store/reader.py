@@ -188,7 +188,9 @@ class Reader:
         answer = answers.get(row.id, Answer())
         if device.status in NEEDS_ACTION and answer.excepts(now_ns):
             device.status = Status.EXCEPTED
-        snapshot = device_snapshot(bytes(row.address)[1:], device, self._ports)
+        snapshot = device_snapshot(
+            bytes(row.address)[1:], device, self._ports, now_ns, self.calendar(row.site)
+        )
         return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot, answer)
 
     def _pulses(self, connection: sa.Connection, name: str) -> list[Pulse]:
