@@ -1,4 +1,4 @@
-"""The contract's words, and the one thing the pipeline passes on: a handshake.
+"""The contract's words, and what the pipeline passes on: handshakes, and what is said aside.
 
 Everything here is frozen. Addresses are raw octets (4 or 16), versions and suites are
 numbers, times are nanoseconds since 1970 of the capture's clock; names and text appear in
@@ -88,6 +88,18 @@ class DestinationBasis(StrEnum):
     DNS = "dns"
     ADDRESS = "address"
     FORCED = "forced"
+
+
+class SightingSource(StrEnum):
+    """Where something was said of a device."""
+
+    DHCP = "dhcp"
+    DNS = "dns"
+    EHLO = "ehlo"
+    IMAP_ID = "imap-id"
+    LLDP = "lldp"
+    MDNS = "mdns"
+    NETBIOS = "netbios"
 
 
 class Tunnel(Struct, frozen=True):
@@ -203,6 +215,27 @@ class Dialogue(Struct, frozen=True):
     server_name: bytes | None = None
     """What the server's greeting calls it."""
     path: str | None = None
+
+
+class Sighting(Struct, frozen=True):
+    """What one message says of a device, the one at ``address`` or of the ``mac``.
+
+    Addresses and MAC are there only as far as the message, or the frame it came in, binds
+    them to that device: the MAC behind a router is nobody's.
+    """
+
+    time_ns: int
+    source: SightingSource
+    address: bytes | None = None
+    mac: bytes | None = None
+    name: bytes | None = None
+    """What the device is called, as the wire had it, at most 255 octets."""
+    facts: tuple[tuple[str, bytes], ...] = ()
+    """What else was said: a word of ``sniffer.track.discovery`` and at most 255 octets."""
+    until_ns: int | None = None
+    """When what was said ends by itself: a lease, an answer's time to live."""
+    asked_by: bytes | None = None
+    """Who was told; only of DNS answers, which name a server and no device."""
 
 
 class FindingKind(StrEnum):

@@ -123,6 +123,8 @@ class Pipeline:
         if self.limit is not None:
             settled = settled[: self.limit.left]
             self.limit.left -= len(settled)
+        for sighting in self.tracker.sightings():
+            self.aggregate.observe_sighting(sighting)
         judged = [(handshake, self.judge.judge(handshake)) for handshake in settled]
         for handshake, judgement in judged:
             self.aggregate.observe(handshake, judgement)

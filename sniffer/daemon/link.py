@@ -22,14 +22,14 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from sniffer.event import Dialogue, Handshake
+from sniffer.event import Dialogue, Handshake, Sighting
 from sniffer.inventory.coverage import Coverage
 from sniffer.survey import Facts
 
 LONGEST_REPORT = 16 << 20
 """Octets; far more than a worker packs into one. Longer is no report."""
 MOST_HANDSHAKES = 256
-"""Handshakes, or dialogues, in one report."""
+"""Handshakes, dialogues, or sightings, in one report."""
 _LENGTH = struct.Struct("!I")
 _NUMBER = struct.Struct("!Q")
 _CHUNK = 1 << 18
@@ -57,6 +57,8 @@ class State(Struct, frozen=True, kw_only=True):
     """What the doctor's survey found; None: nobody asked for one."""
     unheard: int = 0
     """Dialogues dropped for the same reason."""
+    unsighted: int = 0
+    """Sightings dropped for the same reason."""
 
 
 class Report(Struct, frozen=True, array_like=True):
@@ -69,12 +71,15 @@ class Report(Struct, frozen=True, array_like=True):
     state: State
     dialogues: tuple[Dialogue, ...] = ()
     """Ended in clear, each after the handshakes before it."""
+    sightings: tuple[Sighting, ...] = ()
+    """In the order of their frames, none later than ``now_ns``."""
 
 
 class _Waiting(NamedTuple):
     number: int
     handshakes: int
     dialogues: int
+    sightings: int
     octets: bytes
 
 
@@ -87,6 +92,8 @@ class Sender:
         """Handshakes dropped."""
         self.unheard = 0
         """Dialogues dropped."""
+        self.unsighted = 0
+        """Sightings dropped."""
         self.handshakes = 0
         """Handshakes handed over to ``send``."""
         self._most_bytes = most_bytes
@@ -116,11 +123,14 @@ class Sender:
         handshakes: Sequence[Handshake],
         state: State,
         dialogues: Sequence[Dialogue] = (),
+        sightings: Sequence[Sighting] = (),
     ) -> None:
         """Tell these facts and counters. ``state.reported`` is filled in here."""
-        for start in range(0, max(1, len(handshakes), len(dialogues)), MOST_HANDSHAKES):
+        most = max(1, len(handshakes), len(dialogues), len(sightings))
+        for start in range(0, most, MOST_HANDSHAKES):
             part = tuple(handshakes[start : start + MOST_HANDSHAKES])
             heard = tuple(dialogues[start : start + MOST_HANDSHAKES])
+            sighted = tuple(sightings[start : start + MOST_HANDSHAKES])
             self._number += 1
             self.handshakes += len(part)
             told = msgspec.structs.replace(
@@ -128,19 +138,23 @@ class Sender:
                 reported=self.handshakes - self.unreported,
                 unreported=self.unreported,
                 unheard=self.unheard,
+                unsighted=self.unsighted,
             )
-            octets = self._encoder.encode(Report(self._number, now_ns, part, told, heard))
-            if self._waiting and not (self._waiting[-1].handshakes or self._waiting[-1].dialogues):
+            report = Report(self._number, now_ns, part, told, heard, sighted)
+            octets = self._encoder.encode(report)
+            if self._waiting and not any(self._waiting[-1][1:4]):
                 # Counters alone: the newer ones say it all.
                 self._held_bytes -= len(self._waiting.pop().octets)
             whole = _LENGTH.pack(len(octets)) + octets
-            self._waiting.append(_Waiting(self._number, len(part), len(heard), whole))
+            counts = len(part), len(heard), len(sighted)
+            self._waiting.append(_Waiting(self._number, *counts, whole))
             self._held_bytes += len(whole)
         while self._held_bytes > self._most_bytes and len(self._waiting) > 1:
             oldest = self._waiting.popleft()
             self._held_bytes -= len(oldest.octets)
             self.unreported += oldest.handshakes
             self.unheard += oldest.dialogues
+            self.unsighted += oldest.sightings
         self.flush()
 
     def flush(self) -> None:

@@ -10,6 +10,7 @@ import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import NamedTuple
 
 from sniffer.daemon.control import GONE, Control, Message
@@ -94,6 +95,7 @@ class Account:
         self._up_seconds = 0.0
         self._unreported = 0
         self._unheard = 0
+        self._unsighted = 0
 
     def tell(self, serial: int, state: State) -> None:
         """Take in what a worker at work tells."""
@@ -158,6 +160,11 @@ class Account:
         return self._unheard + sum(state.unheard for state in self._states.values())
 
     @property
+    def unsighted(self) -> int:
+        """Sightings that were read and never told, as far as it is known."""
+        return self._unsighted + sum(state.unsighted for state in self._states.values())
+
+    @property
     def up_seconds(self) -> float:
         """How long the interface could be captured on."""
         return self._up_seconds + sum(state.up_seconds for state in self._states.values())
@@ -169,6 +176,7 @@ class Account:
             self._facts.merge(state.facts)
         self._unreported += state.unreported + unreported
         self._unheard += state.unheard
+        self._unsighted += state.unsighted
         self._up_seconds += state.up_seconds
 
 
@@ -257,6 +265,7 @@ class Reader:
             watched_seconds=account.up_seconds,
             unreported=account.unreported,
             unheard=account.unheard,
+            unsighted=account.unsighted,
         )
 
     def coverage(self) -> Coverage:
@@ -359,6 +368,8 @@ class Reader:
             self._limit.left -= len(handshakes)
         dialogues = [one for _, report in due for one in report.dialogues]
         with self._lock:
+            for sighting in chain.from_iterable(report.sightings for _, report in due):
+                self._aggregate.observe_sighting(sighting)
             judged = [(handshake, self._judge.judge(handshake)) for handshake in handshakes]
             for handshake, judgement in judged:
                 self._aggregate.observe(handshake, judgement)

@@ -34,6 +34,8 @@ class Gauges(Struct, frozen=True):
     """Hellos that were found and never judged."""
     unheard: int = 0
     """Dialogues in clear that were read and never judged."""
+    unsighted: int = 0
+    """What was said of devices, was read and never told."""
 
 
 class Server:
@@ -108,5 +110,6 @@ class Server:
                 hellos_unreported=sum(now.unreported for now in gauges.values()),
                 ladders_evicted=self.judge.ladders_evicted,
                 dialogues_unreported=sum(now.unheard for now in gauges.values()),
+                sightings_unreported=sum(now.unsighted for now in gauges.values()),
                 store=None if self._recorder is None else self._recorder.figures(),
             )

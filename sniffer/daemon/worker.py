@@ -24,7 +24,7 @@ from sniffer.daemon.control import GONE, Control
 from sniffer.daemon.launcher import DRAIN_SECONDS, Tally, Work
 from sniffer.daemon.link import Sender, State
 from sniffer.daemon.part import Part, Seen
-from sniffer.event import Handshake
+from sniffer.event import Handshake, Sighting
 from sniffer.inventory.coverage import Coverage
 from sniffer.survey import Survey
 from sniffer.track.layout import FOR_EVER, SESSION_NS
@@ -86,6 +86,7 @@ class Worker:
         if is_heir:
             self.tracker.tell(FOR_EVER, FOR_EVER)
         self.ring.wake_by(control.fileno())
+        self._sighted: list[Sighting] = []
         self._reported = 0.0
         self._mistakes = 0
 
@@ -135,9 +136,11 @@ class Worker:
         self._tally.write(received, tracker.hellos + open_count)
         now = time.monotonic()
         dialogues = tracker.heard()
+        self._sighted += tracker.sightings()
         if not (handshakes or dialogues or is_idle or now - self._reported >= REPORT_SECONDS):
             return
         self._reported = now
+        sightings, self._sighted = self._sighted, []
         counted = tracker.counters()
         for mistake in counted.internal_errors[self._mistakes :]:
             logger.error("A frame could not be handled: our mistake", {"error": mistake})
@@ -148,6 +151,7 @@ class Worker:
             # The wall clock was set; people read events by it.
             handshakes = [structs.replace(h, time_ns=h.time_ns + offset_ns) for h in handshakes]
             dialogues = [structs.replace(d, time_ns=d.time_ns + offset_ns) for d in dialogues]
+            sightings = [_later(sighting, offset_ns) for sighting in sightings]
         state = State(
             coverage=seen.coverage,
             skipped=seen.skipped,
@@ -159,7 +163,7 @@ class Worker:
             unreported=0,
             facts=None if self.survey is None else self.survey.facts(),
         )
-        self._sender.send(tracker.now_ns, handshakes, state, dialogues)
+        self._sender.send(tracker.now_ns, handshakes, state, dialogues, sightings)
 
     def _hear(self) -> None:
         """Take a new reader's link; end where there is no launcher any more."""
@@ -210,6 +214,15 @@ class Worker:
             self._sender.flush()
             time.sleep(ANSWER_SECONDS)
         self._sender.close()
+
+
+def _later(sighting: Sighting, offset_ns: int) -> Sighting:
+    until_ns = sighting.until_ns
+    return structs.replace(
+        sighting,
+        time_ns=sighting.time_ns + offset_ns,
+        until_ns=None if until_ns is None else until_ns + offset_ns,
+    )
 
 
 def work_with(settings: Settings, *, surveyed: bool = False, keep_evidence: bool = False) -> Work:

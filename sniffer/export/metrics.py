@@ -63,6 +63,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     """Pairs of client and destination whose offers were let go for want of room."""
     dialogues_unreported: int = 0
     """Dialogues in clear that were read and never judged."""
+    sightings_unreported: int = 0
+    """What was said of devices, was read and never told."""
     store: StoreFigures | None = None
     """None: nothing is kept."""
 
@@ -516,6 +518,20 @@ ROWS = (
         (),
         "Conversations in clear text that a capturing process read and could not tell of.",
         _one(lambda facts: facts.picture.dialogues_unreported),
+    ),
+    Row(
+        "hellowatch_sightings_unreported_total",
+        "counter",
+        (),
+        "Messages of devices about themselves that a capturing process could not tell of.",
+        _one(lambda facts: facts.picture.sightings_unreported),
+    ),
+    Row(
+        "hellowatch_sayings_evicted_total",
+        "counter",
+        (),
+        "Names and other facts that devices told of themselves, let go for want of room.",
+        _one(lambda facts: facts.picture.figures.sayings_let_go),
     ),
     Row(
         "hellowatch_flows",

@@ -21,6 +21,7 @@ from sniffer.inventory.aggregate import (
 from sniffer.inventory.assessment import Assessment, Break, Remark, assess, programs
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import OTHER, Evidence
+from sniffer.inventory.sayings import NAME
 from sniffer.judge.profile import Profile
 from sniffer.log import one_line, printable
 
@@ -64,7 +65,7 @@ def devices_json(
 def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
     """Return one device. What only an inventory over time can know is None."""
     ip = address(device.address)
-    names = [(printable(name), origin) for origin, name in device.own_names]
+    names = [(printable(said.text), said.source) for said in device.sayings if said.what == NAME]
     refused_by = device.refused_by if device.status is Status.REFUSED else None
     return {
         "id": ip,

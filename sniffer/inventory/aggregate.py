@@ -9,7 +9,7 @@ There is no clock here: "now" is the newest frame time the aggregate has been to
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ from sniffer.event import (
     Judgement,
     Outcome,
     Reason,
+    Sighting,
+    SightingSource,
     Status,
     Verdict,
 )
@@ -58,6 +60,7 @@ from sniffer.inventory.device import (
     tally,
 )
 from sniffer.inventory.findings import Findings, FindingSnapshot, by_source
+from sniffer.inventory.sayings import Saying, Sayings
 from sniffer.judge.profile import Profile
 
 VERSIONS: tuple[int | None, ...] = (None, *sorted(KNOWN_VERSIONS))
@@ -204,8 +207,8 @@ class DeviceSnapshot(Struct, frozen=True, kw_only=True):
     """In the contract's order of services."""
     names: tuple[tuple[bytes, int], ...]
     """Server names it asked for, with their hellos, most asked for first."""
-    own_names: tuple[tuple[str, bytes], ...] = ()
-    """What it calls itself, behind where it said so: ehlo, imap-id."""
+    sayings: tuple[Saying, ...] = ()
+    """What it calls itself, and says of itself."""
     findings: tuple[FindingSnapshot, ...] = ()
 
 
@@ -254,6 +257,8 @@ class Figures(NamedTuple):
     devices_let_go: int
     findings: dict[tuple[str, str], int]
     """By service and kind."""
+    sayings_let_go: int = 0
+    """Names and facts that found no room."""
 
 
 class Aggregate:
@@ -284,7 +289,8 @@ class Aggregate:
         self._telling: OrderedDict[bytes, Device] = OrderedDict()
         self._statuses = dict.fromkeys(Status, 0)
         self._series = Series(device_series)
-        self._findings = Findings(settings.names)
+        self._findings = Findings()
+        self._sayings = Sayings(settings.names, self._holds)
         self._most_undrained: int | None = None
         self._undrained: list[Judged] = []
         self._drained = 0
@@ -317,6 +323,7 @@ class Aggregate:
         self.ports, self.profiles = ports, profiles
         self._settings = settings
         self._most_rows = DETAIL_PER_DEVICE * settings.devices
+        self._sayings.most = settings.names
         while self.device_count > settings.devices:
             self._let_one_go()
         fewer = device_series < self._series.most
@@ -350,7 +357,13 @@ class Aggregate:
         self._drained += 1
         judged, self._undrained = self._undrained, []
         lost, self._lost = self._lost, 0
-        return Delta(number=self._drained, now_ns=self.now_ns, judged=tuple(judged), lost=lost)
+        return Delta(
+            number=self._drained,
+            now_ns=self.now_ns,
+            judged=tuple(judged),
+            lost=lost,
+            said=self._sayings.drain(self._holders),
+        )
 
     def observe(self, handshake: Handshake, judgement: Judgement) -> None:
         """Count one handshake."""
@@ -382,6 +395,8 @@ class Aggregate:
         if flow.mac is not None and (
             device.mac is None or (time_ns, flow.mac) > (device.mac_ns, device.mac)
         ):
+            if flow.mac != device.mac:
+                self._sayings.know_mac(flow.mac)
             device.mac, device.mac_ns = flow.mac, time_ns
         if (
             established
@@ -405,6 +420,21 @@ class Aggregate:
         """Count what was found of one dialogue in clear."""
         self.tick(dialogue.time_ns)
         self._findings.observe(dialogue, judgement.service, judgement.kinds)
+        for origin, name in dialogue.names:
+            # Routers stand between: the address is the client's, the MAC need not be.
+            self._sayings.observe(
+                Sighting(
+                    dialogue.time_ns,
+                    SightingSource(origin),
+                    address=dialogue.flow.source,
+                    name=name,
+                )
+            )
+
+    def observe_sighting(self, sighting: Sighting) -> None:
+        """Take in what one message says of a device."""
+        self.tick(sighting.time_ns)
+        self._sayings.observe(sighting)
 
     def merge(self, other: "Aggregate") -> None:
         """Add what another aggregate, of another time range or input, has counted.
@@ -427,6 +457,7 @@ class Aggregate:
             device.merge(theirs, *bounds)
         self.devices_let_go += other.devices_let_go
         self._findings.merge(other._findings)
+        self._sayings.merge(other._sayings)
         series = self._series.joined(other._series, devices)
         self._quiet.clear()
         self._telling.clear()
@@ -435,6 +466,9 @@ class Aggregate:
         self._rows = 0
         now_ns = self.now_ns or 0
         for address, device in sorted(devices.items(), key=_by_last_seen):
+            self._sayings.know(address)
+            if device.mac is not None:
+                self._sayings.know_mac(device.mac)
             device.status = status(device, now_ns)
             device.review_ns = review_after(device, now_ns)
             self._statuses[device.status] += 1
@@ -453,6 +487,7 @@ class Aggregate:
         devices = sorted(self.devices(), key=_by_address)
         findings = self._findings.snapshot()
         found = by_source(findings)
+        own_macs = {address: mac for mac, address in self._holders(None)}
         return Snapshot(
             now_ns=self.now_ns,
             hellos=self.hellos,
@@ -463,7 +498,7 @@ class Aggregate:
                     device,
                     self.ports,
                     self.now_ns or 0,
-                    own_names=self._findings.names(address),
+                    sayings=self._sayings.of(address, own_macs.get(address)),
                     findings=found.get(address, ()),
                 )
                 for address, device in devices
@@ -495,6 +530,7 @@ class Aggregate:
             devices_folded=series.folded,
             devices_let_go=self.devices_let_go,
             findings=dict(self._findings.totals),
+            sayings_let_go=self._sayings.let_go,
         )
 
     def _device(self, source: bytes, time_ns: int) -> Device:
@@ -509,6 +545,7 @@ class Aggregate:
         if self.device_count >= self._settings.devices:
             self._let_one_go()
         device = self._quiet[source] = Device(time_ns)
+        self._sayings.know(source)
         self._statuses[Status.UNKNOWN] += 1
         return device
 
@@ -524,6 +561,27 @@ class Aggregate:
         self._rows -= device.rows()
         self._statuses[device.status] -= 1
         self._series.leave(address)
+        self._sayings.estrange(address)
+
+    def _holds(self, address: bytes) -> bool:
+        return address in self._quiet or address in self._telling
+
+    def _holders(self, macs: Iterable[bytes] | None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield MAC and address of the devices whose MAC, one of these or any, is their own.
+
+        One that several IPv4 addresses have is a gateway's.
+        """
+        wanted = None if macs is None else frozenset(macs)
+        if wanted is not None and not wanted:
+            return
+        held: dict[bytes, list[bytes]] = {}
+        for address, device in self.devices():
+            if device.mac is not None and (wanted is None or device.mac in wanted):
+                held.setdefault(device.mac, []).append(address)
+        for mac, addresses in held.items():
+            if sum(len(address) == 4 for address in addresses) <= 1:
+                for address in addresses:
+                    yield mac, address
 
     def _detail(
         self,
@@ -837,7 +895,7 @@ def device_snapshot(
     now_ns: int,
     calendar: Calendar = EVERY_DAY,
     *,
-    own_names: tuple[tuple[str, bytes], ...] = (),
+    sayings: tuple[Saying, ...] = (),
     findings: tuple[FindingSnapshot, ...] = (),
 ) -> DeviceSnapshot:
     """Return one device as it is now."""
@@ -882,7 +940,7 @@ def device_snapshot(
             if service in used
         ),
         names=tuple(names),
-        own_names=own_names,
+        sayings=sayings,
         findings=findings,
     )
 

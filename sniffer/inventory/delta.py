@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from sniffer.event import Handshake, Judgement
 from sniffer.inventory.coverage import Coverage
+from sniffer.inventory.sayings import Saying
 
 Judged = tuple[Handshake, Judgement]
 
@@ -67,10 +68,12 @@ class Delta(Struct, frozen=True, kw_only=True):
     judged: tuple[Judged, ...] = ()
     lost: int = 0
     """Handshakes that found no room to wait in; nothing else is known of them."""
+    said: tuple[tuple[bytes, Saying], ...] = ()
+    """What is new of what devices say of themselves, behind their addresses."""
     watched: tuple[Watched, ...] = ()
     reached: Reached | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.judged or self.lost or self.watched or self.reached)
+        return not (self.judged or self.lost or self.said or self.watched or self.reached)

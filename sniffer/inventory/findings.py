@@ -1,4 +1,4 @@
-"""What sources of clear text were found to do, and what they call themselves.
+"""What sources of clear text were found to do.
 
 A source need not be a device: it may never have sent a hello. Everything here merges, as the
 devices do: counts are sums, times minima and maxima, and of what is bounded the lowest keys
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from sniffer.event import Dialogue, FindingKind, Handshake
-from sniffer.inventory.device import LONGEST_NAME, SERVICE_WORDS, tally
+from sniffer.inventory.device import LONGEST_NAME, SERVICE_WORDS
 
 MOST_SOURCES = 16_384
 MOST_ROWS = 64
@@ -64,15 +64,13 @@ class _Row:
 
 
 class _Source:
-    """One source: its findings, and its names with how often it said them."""
+    """One source: its findings."""
 
-    __slots__ = ("keys", "name_counts", "names", "rows")
+    __slots__ = ("keys", "rows")
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
         self.rows: dict[bytes, _Row] = {}
-        self.names: list[bytes] = []
-        self.name_counts: list[int] = []
 
     def row(self, key: bytes, time_ns: int) -> _Row | None:
         """Return the row of a key; None: it has no place among the lowest."""
@@ -91,9 +89,8 @@ class _Source:
 class Findings:
     """All sources of clear text, the least recently heard of first."""
 
-    def __init__(self, most_names: int) -> None:
-        """Begin empty; keep so many names of a source."""
-        self._most_names = most_names
+    def __init__(self) -> None:
+        """Begin empty."""
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
         self._servers: list[bytes] = []
         self.totals: dict[tuple[str, str], int] = {}
@@ -101,7 +98,7 @@ class Findings:
         self.sources_let_go = 0
 
     def observe(self, dialogue: Dialogue, service: str, kinds: tuple[FindingKind, ...]) -> None:
-        """Count what was found of a dialogue, and take in the names."""
+        """Count what was found of a dialogue."""
         flow = dialogue.flow
         place = _place(flow.destination, flow.destination_port)
         if dialogue.offered:
@@ -109,11 +106,6 @@ class Findings:
         name = dialogue.server_name or b""
         for kind in kinds:
             self._count(flow.source, kind, service, place, dialogue.time_ns, name)
-        if dialogue.names:
-            said = self._source(flow.source)
-            for origin, own_name in dialogue.names:
-                key = origin.encode() + b"\0" + own_name[:LONGEST_NAME]
-                tally(said.names, said.name_counts, key, 1, self._most_names)
 
     def refused(self, handshake: Handshake, service: str) -> None:
         """Count an upgrade that the server refused though its client had gone on at once."""
@@ -135,16 +127,6 @@ class Findings:
                 place = mine.row(key, row.first_ns)
                 if place is not None:
                     place.add(row.count, row.first_ns, row.last_ns, row.name)
-            for name, count in zip(theirs.names, theirs.name_counts, strict=True):
-                tally(mine.names, mine.name_counts, name, count, self._most_names)
-
-    def names(self, source: bytes) -> tuple[tuple[str, bytes], ...]:
-        """Return what a source calls itself, and where it said so."""
-        said = self._sources.get(source)
-        if said is None:
-            return ()
-        parts = [key.partition(b"\0") for key in said.names]
-        return tuple((origin.decode(), name) for origin, _, name in parts)
 
     def snapshot(self) -> tuple[FindingSnapshot, ...]:
         """Return all findings, by source, destination and kind."""

@@ -38,7 +38,7 @@ cdef class Tracker:
     cdef HelloReader hello
     cdef Records records
     cdef Agenda agenda
-    cdef list attempts, internal_errors
+    cdef list attempts, internal_errors, sighted
     cdef unsigned char[:] watched, implicit
     cdef dict early_ends
     cdef bint behind_filter, follow_any, keeps_syns, is_over

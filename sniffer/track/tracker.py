@@ -22,7 +22,7 @@ from parsers.counts import Counts
 from parsers.frame import Frame
 from parsers.layers import FRAGMENTED, MOST_TUNNELS, READ, UNDECODED_REASONS
 from sniffer.config import IMPLICIT_TLS, Ports, TrackSettings
-from sniffer.event import Dialogue, Flow, Handshake, Outcome, Session, Side
+from sniffer.event import Dialogue, Flow, Handshake, Outcome, Session, Side, Sighting
 from sniffer.track.agenda import Agenda
 from sniffer.track.counters import (
     CUT,
@@ -169,6 +169,8 @@ class Tracker:
         self.behind_filter = behind_filter
         self.follow_any = ports.follow_any
 
+        self.sighted: list[Sighting] = []
+
         self.is_over = False
         self.slot = -1
         self.number = 0
@@ -243,6 +245,11 @@ class Tracker:
         """Return the dialogues in clear that ended; each after the handshakes before it."""
         due = self.dialogues.due(self.now_ns, is_over=self.is_over)
         return [dialogue for dialogue in due if self.agenda.is_told(dialogue.time_ns)]
+
+    def sightings(self) -> list[Sighting]:
+        """Return what was said of devices since the last call."""
+        told, self.sighted = self.sighted, []
+        return [sighting for sighting in told if self.agenda.is_told(sighting.time_ns)]
 
     def finish(self) -> None:
         """Settle everything that is still open: there is no more input."""

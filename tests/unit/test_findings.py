@@ -1,6 +1,6 @@
 """Findings in clear text: counted by source and destination, decided late, bounded, told."""
 
-from handshakes import PRINTER, SECOND_NS, START_NS, dialogue, handshake, judgement
+from handshakes import SECOND_NS, START_NS, dialogue, handshake, judgement
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,7 +88,7 @@ def test_stripped_and_missing_of_one_server_are_one_finding_once_decided() -> No
 
 
 def test_detail_is_bounded_and_totals_stay_exact() -> None:
-    found = Findings(64)
+    found = Findings()
     for number in range(MOST_ROWS + 9):
         destination = b"\x0a\0" + number.to_bytes(2, "big")
         found.observe(dialogue(destination=destination), "submission", LOGIN)
@@ -102,9 +102,6 @@ def test_detail_is_bounded_and_totals_stay_exact() -> None:
     for number in range(MOST_SERVERS + 9):
         server = b"\x0b" + number.to_bytes(3, "big")
         found.observe(dialogue(destination=server, offered=True), "smtp", ())
-    names = tuple(("ehlo", b"%d" % number) for number in range(100))
-    found.observe(dialogue(names=names), "submission", ())
-    assert len(found.names(PRINTER)) == 64
 
 
 SAID = st.builds(
@@ -113,7 +110,6 @@ SAID = st.builds(
     source=st.sampled_from([b"\1\1\1\1", b"\2\2\2\2"]),
     destination=st.binary(min_size=4, max_size=4),
     offered=st.sampled_from([None, True, False]),
-    names=st.lists(st.tuples(st.just("ehlo"), st.sampled_from([b"a", b"b"]))).map(tuple),
     server_name=st.sampled_from([None, b"x", b"y"]),
 )
 PARTS = st.lists(
@@ -123,17 +119,15 @@ PARTS = st.lists(
 
 @given(PARTS, st.randoms(use_true_random=False))
 def test_parts_merged_in_any_order_are_the_whole(parts, random) -> None:
-    whole = Findings(2)
+    whole = Findings()
     for said, kinds in [pair for part in parts for pair in part]:
         whole.observe(said, "submission", kinds)
     random.shuffle(parts)
-    merged = Findings(2)
+    merged = Findings()
     for part in parts:
-        one = Findings(2)
+        one = Findings()
         for said, kinds in part:
             one.observe(said, "submission", kinds)
         merged.merge(one)
     assert merged.snapshot() == whole.snapshot()
     assert merged.totals == whole.totals
-    for source in (b"\1\1\1\1", b"\2\2\2\2"):
-        assert merged.names(source) == whole.names(source)

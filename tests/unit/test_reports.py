@@ -5,9 +5,10 @@ import socket
 
 import msgspec
 import pytest
-from handshakes import handshake
+from handshakes import START_NS, handshake
 
 from sniffer.daemon.link import LinkError, Receiver, Report, Sender, State
+from sniffer.event import Sighting, SightingSource
 from sniffer.inventory.coverage import Coverage
 
 STATE = State(
@@ -73,6 +74,27 @@ def test_handshakes_and_counters_arrive_as_they_were(ends):
     assert report.handshakes == tuple(told)
     assert (report.number, report.now_ns) == (1, 77)
     assert report.state == msgspec.structs.replace(STATE, reported=2)
+
+
+def test_sightings_arrive_as_they_were_and_are_counted_where_they_are_dropped():
+    ends = Ends(most_bytes=1 << 16)
+    told = [
+        Sighting(START_NS + n, SightingSource.DHCP, address=b"\1\2\3\4", name=b"\0\xff")
+        for n in range(600)
+    ]
+    ends.sender.send(1, [], STATE, [], told)
+    assert [one for report in ends.received() for one in report.sightings] == told
+    ends.receiver.close()
+    for number in range(2, 99):
+        ends.sender.send(number, [], STATE, [], told[:100])
+    ends.sender.send(99, [], STATE)
+    ends.connect()
+    reports = ends.received()
+    left = sum(len(report.sightings) for report in reports)
+    assert left > 0
+    assert ends.sender.unsighted == 97 * 100 + 600 - left > 0
+    assert reports[-1].state.unsighted == ends.sender.unsighted
+    ends.close()
 
 
 def test_many_handshakes_are_told_in_reports_of_bounded_size(ends):

@@ -10,7 +10,7 @@ from handshakes import DAY_NS, PRINTER, SECOND_NS, SERVER, START_NS, handshake, 
 
 from parsers.tls.facts import TLS_1_2
 from sniffer.config import DEFAULT_PORTS, InventorySettings, StoreSettings
-from sniffer.event import Outcome, Side, Status, Verdict
+from sniffer.event import Outcome, Side, Sighting, SightingSource, Status, Verdict
 from sniffer.export.ecs import encode
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
@@ -357,3 +357,54 @@ def test_many_devices_are_read_in_pages_and_in_order(store: Store, monkeypatch) 
     listed = [one.ip for one in store.reader().devices()]
     assert listed == [*(f"10.0.{n // 256}.{n % 256}" for n in range(1, 301)), "192.0.2.7", "::"]
     assert len(list(store.reader().events())) == 302
+
+
+# ---------------------------------------------------------------------- what devices say
+
+
+def counted(*judged: Judged, said: Sequence[Sighting]) -> Aggregate:
+    aggregate = Aggregate(InventorySettings(), DEFAULT_PORTS, PROFILES)
+    aggregate.keep(100)
+    for one in judged:
+        aggregate.observe(*one)
+    for sighting in said:
+        aggregate.observe_sighting(sighting)
+    return aggregate
+
+
+def hostname(seconds: float, name: bytes) -> Sighting:
+    time_ns = START_NS + int(seconds * SECOND_NS)
+    return Sighting(time_ns, SightingSource.DHCP, address=PRINTER, name=name)
+
+
+def test_names_are_kept_with_their_times_whatever_is_in_them(store):
+    odd = b"=cmd\0\xff<b>"
+    aggregate = counted(at(0), said=[hostname(-5, b"hp"), hostname(7, b"hp"), hostname(9, odd)])
+    for _ in range(2):
+        delta = msgspec.structs.replace(aggregate.drain(), number=next(store.numbers))
+        assert store.writer.apply(delta)
+    said = store.only_device.snapshot.sayings
+    assert [(one.source, one.what, one.text) for one in said] == [
+        ("dhcp", "name", odd),
+        ("dhcp", "name", b"hp"),
+    ]
+    assert said[1][3:] == (START_NS - 5 * SECOND_NS, START_NS + 7 * SECOND_NS)
+    (earlier,) = store.reader(START_NS + SECOND_NS).devices()
+    assert [one.text for one in earlier.snapshot.sayings] == [b"hp"]
+
+
+def test_of_devices_that_are_ok_names_keep_the_day_alone(store):
+    assert store.writer.apply(counted(at(0, judged=OK), said=[hostname(9, b"hp")]).drain())
+    (saying,) = store.only_device.snapshot.sayings
+    assert (saying.first_ns, saying.last_ns) == (START_NS // DAY_NS * DAY_NS,) * 2
+
+
+def test_the_newest_names_of_a_device_are_kept(store):
+    said = [hostname(n, b"%03d" % n) for n in range(64)]
+    assert store.writer.apply(counted(at(0), said=said).drain())
+    for lot in (1, 2):
+        more = [hostname(n, b"%03d" % n) for n in range(64 * lot, 64 * lot + 64)]
+        delta = counted(at(0), said=more).drain()
+        assert store.writer.apply(msgspec.structs.replace(delta, number=lot + 1))
+    kept = [int(one.text) for one in store.only_device.snapshot.sayings]
+    assert kept == list(range(64, 192))

@@ -4,7 +4,7 @@ Every answer is read in short transactions, so that nobody who writes has to wai
 reader, however long the list is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from sniffer.inventory.store import schema
 from sniffer.inventory.store.answers import Answer, read_answers
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.facts import read_device
+from sniffer.inventory.store.sayings import Said, read_sayings
 from sniffer.inventory.story import Pulse, Turn, device_of, story
 
 PAGE = 500
@@ -100,8 +101,7 @@ class Reader:
                 asked = asked.where(sa.tuple_(told.c.site, told.c.address) > sa.tuple_(*after))
             with self.database.read() as connection:
                 rows = connection.execute(asked).all()
-                answers = read_answers(connection, [row.id for row in rows])
-                yielded = [self._stored(connection, row, answers) for row in rows]
+                yielded = self._read(connection, rows)
             for stored in yielded:
                 if stored is not None:
                     yield stored
@@ -119,8 +119,7 @@ class Reader:
         )
         with self.database.read() as connection:
             rows = connection.execute(asked).all()
-            answers = read_answers(connection, [row.id for row in rows])
-            found = [self._stored(connection, row, answers) for row in rows]
+            found = self._read(connection, rows)
         return [stored for stored in found if stored is not None]
 
     def story(self, device: Stored) -> list[Turn]:
@@ -160,11 +159,19 @@ class Reader:
                 return
             after = rows[-1].time_ns, rows[-1].id
 
+    def _read(self, connection: sa.Connection, rows: Sequence[Any]) -> list[Stored | None]:
+        """Return the devices of rows, each as of now."""
+        names = [row.id for row in rows]
+        answers = read_answers(connection, names)
+        said = read_sayings(connection, names, self._as_of_ns)
+        return [self._stored(connection, row, answers, said) for row in rows]
+
     def _stored(
         self,
         connection: sa.Connection,
         row: Any,  # noqa: ANN401 (a row)
         answers: Mapping[str, Answer],
+        said: Said,
     ) -> Stored | None:
         """Return a device as of now; None if it had not been seen by then."""
         device: Device | None
@@ -189,7 +196,12 @@ class Reader:
         if device.status in NEEDS_ACTION and answer.excepts(now_ns):
             device.status = Status.EXCEPTED
         snapshot = device_snapshot(
-            bytes(row.address)[1:], device, self._ports, now_ns, self.calendar(row.site)
+            bytes(row.address)[1:],
+            device,
+            self._ports,
+            now_ns,
+            self.calendar(row.site),
+            sayings=tuple(said.get(row.id, ())),
         )
         return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot, answer)
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 """The newest migration."""
 
 metadata = MetaData()
@@ -170,5 +170,17 @@ answer = Table(
 )
 """What people say of a device. ``excepted`` is the reason why it may stay as it is."""
 
-OF_A_DEVICE = (stack, activity, event, answer)
+saying = Table(
+    "saying",
+    metadata,
+    Column("device_id", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("text", LargeBinary, primary_key=True),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+)
+"""What devices call themselves and say of themselves, as the wire had it."""
+
+OF_A_DEVICE = (stack, activity, event, answer, saying)
 """Tables whose rows belong to a device."""

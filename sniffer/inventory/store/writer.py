@@ -41,6 +41,7 @@ from sniffer.inventory.store.hours import (
     kind_of,
     parts,
 )
+from sniffer.inventory.store.sayings import Said, add_sayings
 from sniffer.judge.profile import Profile
 from sniffer.log import one_line
 
@@ -162,6 +163,11 @@ class Writer:
         judged = self._unseen(connection, delta.judged, batch)
         if judged:
             self._write_devices(connection, judged)
+        if delta.said:
+            said: Said = defaultdict(list)
+            for source, saying in delta.said:
+                said[device_id(self.site, source)].append(saying)
+            add_sayings(connection, self._insert, said)
         for watched in delta.watched:
             add_coverage(connection, self._insert, self.site, watched)
         if delta.reached is not None:
