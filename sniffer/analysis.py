@@ -91,13 +91,19 @@ class Analysis:
         self.recorder: Recorder | None = None
         """What takes what is counted into a store, if there is one."""
 
-    def read(self, path: str, progress: Callable[[CaptureFile], None] | None = None) -> None:
+    def read(
+        self,
+        path: str,
+        progress: Callable[[CaptureFile], None] | None = None,
+        descriptor: int | None = None,
+    ) -> None:
         """Read the captures in one input; what is wrong with them is noted and logged.
 
-        Raises what ``waiting`` raises, and Enough when the limit is reached.
+        ``descriptor``: the input is open already, and ``path`` only its name. Raises what
+        ``waiting`` raises, and Enough when the limit is reached.
         """
         is_kept = self.recorder is not None
-        with closing(captures(path, fingerprinted=is_kept)) as sources:
+        with closing(captures(path, fingerprinted=is_kept, descriptor=descriptor)) as sources:
             while True:
                 with self.waiting:
                     source = next(sources, None)

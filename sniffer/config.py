@@ -6,6 +6,7 @@ configuration file has them (``config_file`` reads it): its fields are the file'
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -153,6 +154,33 @@ class WebSettings(Struct, frozen=True, kw_only=True):
     """How long a client may take to send its request or read its answer."""
 
 
+class ServeSettings(Struct, frozen=True, kw_only=True):
+    """The web page: where it is served, and what may be uploaded."""
+
+    listen_address: str = "127.0.0.1:10994"
+    """HOST:PORT; a port of 0 takes a free one."""
+    hosts: tuple[str, ...] = ()
+    """Names under which the page is reached, beside its own address and localhost."""
+    folder: str = ""
+    """Where uploads and their results lie; empty: captures, beside this machine's inventory."""
+    upload_bytes: Annotated[int, Meta(ge=1 << 10, le=1 << 44)] = 4 << 30
+    """Largest upload."""
+    uploads: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """Uploads under way or waiting at once; further ones are answered 503."""
+    keep_hours: Annotated[float, Meta(gt=0, le=87_600)] = 24.0
+    """How long an upload and its result are kept, unless somebody says: longer."""
+    analyses: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Uploads analysed at once."""
+    analysis_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """Processor time for one upload; what was read until then is told."""
+    analysis_bytes: Annotated[int, Meta(ge=1 << 27, le=1 << 36)] = 512 << 20
+    """Memory for the analysis of one upload."""
+    result_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 30
+    """Largest result of one upload."""
+    request_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    """How long a client may say nothing within a request."""
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     """The lines on standard error."""
 
@@ -173,6 +201,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
+    serve: ServeSettings = ServeSettings()
     daemon: DaemonSettings = DaemonSettings()
     log: LogSettings = LogSettings()
 
@@ -201,10 +230,14 @@ def mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.store.url and not STORE_URL.fullmatch(settings.store.url):
         why = "is no store: write sqlite:///PATH or postgresql+psycopg://..."
         yield "store.url", f"{settings.store.url!r} {why}"
-    try:
-        split_address(settings.web.listen_address)
-    except ConfigError as error:
-        yield "web.listen_address", error.why
+    for section, address in (
+        ("web", settings.web.listen_address),
+        ("serve", settings.serve.listen_address),
+    ):
+        try:
+            split_address(address)
+        except ConfigError as error:
+            yield f"{section}.listen_address", error.why
 
 
 STORE_URL = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")
@@ -249,6 +282,14 @@ def split_address(text: str) -> tuple[str, int]:
         why = f"{text!r} is ambiguous: write an IPv6 address in brackets, [::1]:{number}"
         raise ConfigError("", LISTEN_ADDRESS, why)
     return host, int(number)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, in brackets perhaps, is this machine as only it sees itself."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 DEFAULT_PORTS = Ports(services=dict(SERVICES))

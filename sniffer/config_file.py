@@ -26,7 +26,7 @@ LONGEST_FILE = 1 << 20
 """Octets; what is longer was not written by hand."""
 
 SECTIONS = [section.name for section in msgspec.structs.fields(Settings)]
-FILES = {"judge.profiles", "web.config_file"}
+FILES = {"judge.profiles", "web.config_file", "serve.folder"}
 """Settings that name files; in a file they count from its folder."""
 
 NEEDS_RESTART = {
@@ -41,8 +41,9 @@ NEEDS_RESTART = {
     "daemon.spare_sockets",
     "daemon.reload_sockets",
     "log.format",
+    "serve",
 }
-"""Settings that a daemon at work cannot change."""
+"""Settings, and sections of them, that nobody at work can change."""
 NEEDS_NEW_WORKER = {"watch.ports", "capture", "track", "daemon.waiting_bytes"}
 """Settings, and sections of them, that capturing begins with."""
 
@@ -173,10 +174,15 @@ def changes(one: Settings, other: Settings) -> list[str]:
     ]
 
 
+def needs_restart(key: str) -> bool:
+    """Tell whether a change of this setting is used by the next start alone."""
+    return bool({key, key.partition(".")[0]} & NEEDS_RESTART)
+
+
 def needs_new_worker(key: str) -> bool:
     """Tell whether a change of this setting needs another capturing process."""
     names = {key, key.partition(".")[0]}
-    return key not in NEEDS_RESTART and bool(names & NEEDS_NEW_WORKER)
+    return not needs_restart(key) and bool(names & NEEDS_NEW_WORKER)
 
 
 # -- the file ------------------------------------------------------------------------------

@@ -43,15 +43,16 @@ Walker = Pcap | Pcapng | Snoop
 
 
 def captures(
-    path: str, *, fingerprinted: bool = False
+    path: str, *, fingerprinted: bool = False, descriptor: int | None = None
 ) -> Generator["CaptureFile | InputError", None, None]:
     """Yield the captures in an input, and what in it is none: an archive holds several.
 
     Each is to be read before the next one is asked for; closing the iterator closes the
-    input. A member of an archive has the path ``FILE:MEMBER``.
+    input. A member of an archive has the path ``FILE:MEMBER``. Of an input that is open
+    already, as ``descriptor``, the path is a name alone.
     """
     try:
-        opened = _Input(path)
+        opened = _Input(path, descriptor)
     except InputError as error:
         yield error
         return
@@ -89,8 +90,8 @@ class Content(NamedTuple):
 class _Input:
     """An input, opened, and the contents of it, one after the other."""
 
-    def __init__(self, path: str) -> None:
-        self.descriptor = _open(path)
+    def __init__(self, path: str, descriptor: int | None = None) -> None:
+        self.descriptor = _open(path) if descriptor is None else descriptor
         plain = PlainOctets(path, self.descriptor)
         self.contents = self._inside(path, plain, plain.size, Budget(), "")
 

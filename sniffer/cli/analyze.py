@@ -28,8 +28,8 @@ from sniffer.cli.options import (
     zone,
 )
 from sniffer.cli.output import Outputs
-from sniffer.cli.stop import Stop, Stopped
 from sniffer.errors import EXIT_INTERRUPTED, InputError, StoreError
+from sniffer.stop import Stop, Stopped
 
 if TYPE_CHECKING:
     from sniffer.capture.files import CaptureFile

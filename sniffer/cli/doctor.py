@@ -20,7 +20,6 @@ from sniffer.cli.options import (
     pipeline_settings,
     zone,
 )
-from sniffer.cli.stop import Stop, Stopped
 from sniffer.errors import (
     EXIT_DAMAGED,
     EXIT_FOUND,
@@ -29,6 +28,7 @@ from sniffer.errors import (
     EXIT_UNREADABLE,
     InputError,
 )
+from sniffer.stop import Stop, Stopped
 
 if TYPE_CHECKING:
     from sniffer.doctor.examine import Diagnosis

@@ -104,10 +104,10 @@ def listen(
     CaptureError.
     """
     from parsers.batch import Batch
+    from sniffer.cage import privileges
     from sniffer.capture.filter import everything
     from sniffer.capture.ring import Ring, open_socket
     from sniffer.config import CaptureSettings
-    from sniffer.daemon import privileges
     from sniffer.export.ports import Heard
     from sniffer.survey import Survey
 

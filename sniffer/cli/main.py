@@ -28,6 +28,7 @@ COMMANDS = {
     "handshakes": "The events that were kept.",
     "interfaces": "What can be captured on, and what passes there.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
+    "serve": "The web page, upload and API.",
     "top": "Live view of devices and handshakes in the terminal.",
 }
 """What is built: each has a module of its name here, with a ``command``."""
@@ -35,7 +36,6 @@ COMMANDS = {
 LATER = {
     "watch": "Print the next handshake of one device.",
     "report": "The readiness report.",
-    "serve": "The web page, upload and API.",
     "probe": "Which TLS versions a server accepts.",
     "logs": "Join mail logs with the devices.",
     "signins": "Join sign-in exports with the devices.",

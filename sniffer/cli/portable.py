@@ -16,7 +16,6 @@ from sniffer.cli.keeping import keep_live
 from sniffer.cli.live import tell_losses
 from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
-from sniffer.cli.stop import Stop, Stopped
 from sniffer.cli.wanted import Wanted
 from sniffer.daemon.server import Gauges, Server
 from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, CaptureError
@@ -25,6 +24,7 @@ from sniffer.export.summary import summary
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.store.recorder import Seen
 from sniffer.pipeline import Enough, Limit, Pipeline
+from sniffer.stop import Stop, Stopped
 from sniffer.track.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def watch_portably(wanted: Wanted) -> int:
 
 def _give_up_privileges() -> None:
     if sys.platform == "linux":
-        from sniffer.daemon import privileges
+        from sniffer.cage import privileges
 
         privileges.keep_memory_private()
         privileges.drop()

@@ -8,11 +8,11 @@ from msgspec import Struct
 from sniffer.cli.options import chosen_profiles
 from sniffer.config import Settings
 from sniffer.config_file import (
-    NEEDS_RESTART,
     Configuration,
     Sources,
     changes,
     needs_new_worker,
+    needs_restart,
 )
 from sniffer.daemon.control import Control
 from sniffer.daemon.launcher import Change, Tally, Work
@@ -71,7 +71,7 @@ class Current:
             from sniffer.daemon.web_config import read
 
             read(found.settings.web.config_file)
-        for key in sorted(NEEDS_RESTART.intersection(changed)):
+        for key in sorted(filter(needs_restart, changed)):
             fields = {"key": key, "origin": configuration.origins[key]}
             logger.warning("A setting changed that needs a restart", fields)
         if found == self.in_use:

@@ -16,7 +16,6 @@ from sniffer.cli.keeping import keep_replay
 from sniffer.cli.options import chosen_profiles, exit_code, installed_version
 from sniffer.cli.output import Outputs
 from sniffer.cli.reload import Current
-from sniffer.cli.stop import Stop, Stopped
 from sniffer.cli.wanted import Wanted
 from sniffer.daemon.launcher import say_that_all_stays
 from sniffer.daemon.memory import settle
@@ -27,6 +26,7 @@ from sniffer.export.summary import summary
 from sniffer.inventory.store.intake import Intake
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline
+from sniffer.stop import Stop, Stopped
 from sniffer.track.tracker import Tracker
 
 

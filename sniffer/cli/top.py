@@ -125,6 +125,6 @@ def _show(board: "Board", feed: "Feed", what: str) -> int:
 def _give_up_privileges() -> None:
     """Whoever only shows needs none; the process that captures has what it was given."""
     if sys.platform == "linux":
-        from sniffer.daemon import privileges
+        from sniffer.cage import privileges
 
         privileges.drop()

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sniffer.daemon import privileges
+from sniffer.cage import privileges
 from sniffer.daemon.control import GONE, Control, Message, pair
 from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNREADABLE, HelloWatchError
 

@@ -15,11 +15,11 @@ from types import FrameType
 from msgspec import structs
 
 from parsers.batch import Batch
+from sniffer.cage import privileges, seccomp
 from sniffer.capture.filter import build, everything
 from sniffer.capture.interfaces import mac_of
 from sniffer.capture.ring import SECOND_NS, Ring, RingCounters
 from sniffer.config import Settings
-from sniffer.daemon import privileges, seccomp
 from sniffer.daemon.control import GONE, Control
 from sniffer.daemon.launcher import DRAIN_SECONDS, Tally, Work
 from sniffer.daemon.link import Sender, State
@@ -94,7 +94,7 @@ class Worker:
         """Give up what is left to give up; False: system calls cannot be restricted here."""
         privileges.drop()
         time.localtime()  # reads the time zone's file, which no log line could later
-        return seccomp.confine(copies(self._descriptor))
+        return seccomp.confine(seccomp.CAPTURING, copies(self._descriptor))
 
     def run(self) -> None:
         """Capture until SIGTERM, or until the launcher is gone; then tell the rest."""

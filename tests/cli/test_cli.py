@@ -54,7 +54,7 @@ def test_help_loads_the_command_line_library_and_nothing_else(
         "sniffer.cli.main",
         "sniffer.cli.options",
         "sniffer.cli.output",
-        "sniffer.cli.stop",
+        "sniffer.stop",
         "sniffer.errors",
         *(f"sniffer.cli.{name}" for name in COMMANDS),
     }

@@ -583,7 +583,7 @@ def packet_sockets(watching: Daemon, name: str) -> int:
 def test_privileges_once_given_up_are_gone_for_programs_too():
     script = (
         "import os, subprocess\n"
-        "from sniffer.daemon import privileges\n"
+        "from sniffer.cage import privileges\n"
         "privileges.drop()\n"
         "print(privileges.held(), flush=True)\n"
         "os.execv('/bin/grep', ['grep', 'CapEff', '/proc/self/status'])\n"

@@ -11,10 +11,10 @@ from program import ROOT
 from sniffer.config import Settings
 from sniffer.config_file import (
     LONGEST_FILE,
-    NEEDS_RESTART,
     Configuration,
     Sources,
     needs_new_worker,
+    needs_restart,
     settings_known,
     toml_value,
 )
@@ -32,6 +32,9 @@ ANOTHER = {
     "store.url": ('"sqlite:///p.db"', "sqlite:///p.db", "sqlite:///p.db"),
     "web.listen_address": ('"[::1]:9"', "[::1]:9", "[::1]:9"),
     "web.config_file": ('"/p/web.yml"', "/p/web.yml", "/p/web.yml"),
+    "serve.listen_address": ('":9"', ":9", ":9"),
+    "serve.hosts": ('["a", "b"]', "a,b", ("a", "b")),
+    "serve.folder": ('"/p/captures"', "/p/captures", "/p/captures"),
     "log.level": ('"debug"', "debug", "debug"),
     "log.format": ('"json"', "json", "json"),
 }
@@ -42,7 +45,10 @@ def another(key: str) -> tuple[str, str, object]:
     if key in ANOTHER:
         return ANOTHER[key]
     default = settings_known()[key].default
-    value = (not default) if isinstance(default, bool) else default * 2 if default != 1.0 else 0.5
+    if isinstance(default, bool):
+        value = not default
+    else:
+        value = 0.5 if repr(default) == "1.0" else default * 2
     return toml_value(value), toml_value(value), value
 
 
@@ -249,7 +255,7 @@ def test_documented_is_what_a_reload_makes_of_each_setting(key):
     section = key.partition(".")[0]
     named = {name: what for keys, what in rows for name in keys.split(", ")}
     told = named.get(f"`{key}`") or named[f"`{section}`"]
-    if key in NEEDS_RESTART:
+    if needs_restart(key):
         assert told.startswith("used after a restart")
     elif needs_new_worker(key):
         assert told.startswith("used by a new capturing process")

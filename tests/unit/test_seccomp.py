@@ -5,15 +5,17 @@ import struct
 
 import pytest
 
-from sniffer.capture.bpf import run
-from sniffer.daemon.seccomp import (
+from sniffer.cage.seccomp import (
     ARCHITECTURES,
     CALLS,
+    CAPTURING,
+    READING,
     RET_ALLOW,
     RET_ERRNO,
     RET_KILL_PROCESS,
     program,
 )
+from sniffer.capture.bpf import run
 
 REFUSED = RET_ERRNO | errno.EPERM
 X86 = ARCHITECTURES["x86_64"]
@@ -50,26 +52,45 @@ FORBIDDEN = {
 }
 
 
-def answer(number: int, *arguments: int, audit: int = X86.audit, column: int = 0) -> int:
-    made = program(ARCHITECTURES["x86_64" if column == 0 else "aarch64"], [5, 7])
+WORKER = (CAPTURING, [5, 7])
+READER = (READING, [])
+
+
+def answer(
+    number: int, *arguments: int, audit: int = X86.audit, column: int = 0, cage=WORKER
+) -> int:
+    made = program(ARCHITECTURES["x86_64" if column == 0 else "aarch64"], *cage)
     padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     # The interpreter reads the network's byte order, the kernel this machine's.
     halves = [half for one in padded for half in (one & 0xFFFFFFFF, one >> 32)]
     return run(made, struct.pack(">IIII12I", number, audit, 0, 0, *halves))
 
 
+NEEDED = [
+    *((name, numbers, WORKER) for name, numbers in (CALLS | CAPTURING).items()),
+    *((name, numbers, READER) for name, numbers in (CALLS | READING).items()),
+]
+
+
+@pytest.mark.parametrize("cage", [WORKER, READER], ids=["worker", "reader"])
 @pytest.mark.parametrize("number", FORBIDDEN.values(), ids=FORBIDDEN)
-def test_what_a_worker_never_needs_is_refused(number):
-    assert answer(number) == REFUSED
+def test_what_is_never_needed_is_refused(number, cage):
+    assert answer(number, cage=cage) == REFUSED
 
 
-@pytest.mark.parametrize(("name", "numbers"), CALLS.items(), ids=CALLS)
-def test_what_a_worker_needs_is_allowed(name, numbers):
+@pytest.mark.parametrize("number", [number for number, _ in CAPTURING.values()], ids=CAPTURING)
+def test_who_reads_files_has_no_use_for_sockets(number):
+    assert answer(number, cage=READER) == REFUSED
+    assert answer(16, 3, 0x8913, cage=READER) == REFUSED
+
+
+@pytest.mark.parametrize(("name", "numbers", "cage"), NEEDED)
+def test_what_is_needed_is_allowed(name, numbers, cage):
     if numbers[0] or name == "read":
-        assert answer(numbers[0]) == RET_ALLOW
+        assert answer(numbers[0], cage=cage) == RET_ALLOW
     if numbers[1]:
         arm = ARCHITECTURES["aarch64"]
-        assert answer(numbers[1], audit=arm.audit, column=1) == RET_ALLOW
+        assert answer(numbers[1], audit=arm.audit, column=1, cage=cage) == RET_ALLOW
 
 
 def test_packet_socket_is_not_written_to():

@@ -1,8 +1,9 @@
-"""The system calls that a caged worker may make; every other one answers EPERM.
+"""The system calls that a caged process may make; every other one answers EPERM.
 
-What is left reads the ring, writes its reports, and finds its interface again. The packet
+A capture worker reads the ring, writes its reports, and finds its interface again. The packet
 socket itself cannot be written to, and no descriptor be copied: nothing can be sent into
-the mirror through it. New memory cannot be made executable.
+the mirror through it. Who parses files reads and writes what is open already. New memory
+cannot be made executable.
 
     number            4      what the program sees: struct seccomp_data, host byte order
     architecture      4
@@ -38,8 +39,6 @@ CALLS = {
     "read": (0, 63),
     "close": (3, 57),
     "fstat": (5, 80),
-    "poll": (7, 0),
-    "ppoll": (271, 73),
     "lseek": (8, 62),
     "munmap": (11, 215),
     "brk": (12, 214),
@@ -61,15 +60,31 @@ CALLS = {
     "time": (201, 0),
     "getrandom": (318, 278),
     "rseq": (334, 293),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
+}
+"""Allowed to each, whatever their arguments are."""
+
+CAPTURING = {
+    "poll": (7, 0),
+    "ppoll": (271, 73),
     "recvmsg": (47, 212),
     "bind": (49, 200),
     "getsockname": (51, 204),
     "setsockopt": (54, 208),
     "getsockopt": (55, 209),
-    "exit": (60, 93),
-    "exit_group": (231, 94),
 }
-"""Allowed whatever their arguments are."""
+"""Allowed beside to who holds packet sockets."""
+
+READING = {
+    "readv": (19, 65),
+    "pread64": (17, 67),
+    "preadv": (295, 69),
+    "preadv2": (327, 286),
+    "newfstatat": (262, 79),
+}
+"""Allowed beside to who reads files. By the last one newer C libraries ask for a descriptor's
+state; with a path it tells of a file, but shows nothing of it."""
 
 WRITE = {"write": (1, 64), "writev": (20, 66)}
 """Allowed, but not to the packet socket."""
@@ -80,6 +95,9 @@ MAP = {"mmap": (9, 222), "mprotect": (10, 226)}
 IOCTL = (16, 29)
 SIOCGIFFLAGS = 0x8913
 SIOCGIFINDEX = 0x8933
+
+
+Calls = dict[str, tuple[int, int]]
 
 
 class Architecture(NamedTuple):
@@ -99,8 +117,8 @@ class _Filter(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def confine(packet_sockets: Sequence[int]) -> bool:
-    """Allow this process the calls above, for good; False: not on this machine.
+def confine(calls: Calls, packet_sockets: Sequence[int] = ()) -> bool:
+    """Allow this process the common calls and these, for good; False: not on this machine.
 
     It needs no_new_privs, and no other thread may be there. Raises OSError where the kernel
     refuses the program.
@@ -108,7 +126,7 @@ def confine(packet_sockets: Sequence[int]) -> bool:
     machine = platform.machine()
     if machine not in ARCHITECTURES or sys.byteorder != "little" or sys.maxsize < 1 << 32:
         return False
-    made = program(ARCHITECTURES[machine], packet_sockets)
+    made = program(ARCHITECTURES[machine], calls, packet_sockets)
     octets = array("B", made.octets)
     address, _ = octets.buffer_info()
     packed = _Filter(len(made.instructions), address)
@@ -121,8 +139,10 @@ def confine(packet_sockets: Sequence[int]) -> bool:
     return True
 
 
-def program(architecture: Architecture, packet_sockets: Sequence[int]) -> Program:
-    """Assemble the program for a worker whose packet socket has these descriptors."""
+def program(
+    architecture: Architecture, calls: Calls, packet_sockets: Sequence[int] = ()
+) -> Program:
+    """Assemble the program for who may make these calls and holds these packet sockets."""
     a = Assembler()
     a.note("another architecture has other numbers")
     a.load(W, ARCHITECTURE_AT)
@@ -131,11 +151,12 @@ def program(architecture: Architecture, packet_sockets: Sequence[int]) -> Progra
     a.give(RET_KILL_PROCESS)
     a.label("known")
     a.load(W, NUMBER_AT)
-    for label, calls in (("write", WRITE), ("map", MAP), ("ioctl", {"ioctl": IOCTL})):
-        for name, numbers in calls.items():
+    about_interfaces = {"ioctl": IOCTL} if packet_sockets else {}
+    for label, looked_into in (("write", WRITE), ("map", MAP), ("ioctl", about_interfaces)):
+        for name, numbers in looked_into.items():
             a.note(name)
             a.test(JEQ, numbers[architecture.column], label)
-    for name, numbers in CALLS.items():
+    for name, numbers in (CALLS | calls).items():
         if numbers[architecture.column] or name == "read":
             a.note(name)
             a.test(JEQ, numbers[architecture.column], "allow")
@@ -149,10 +170,11 @@ def program(architecture: Architecture, packet_sockets: Sequence[int]) -> Progra
     a.label("map")
     a.load(W, _argument(2))
     a.test(JSET, PROT_EXEC, "deny", "allow")
-    a.label("ioctl")
-    a.load(W, _argument(1))
-    a.test(JEQ, SIOCGIFFLAGS, "allow")
-    a.test(JEQ, SIOCGIFINDEX, "allow")
+    if about_interfaces:
+        a.label("ioctl")
+        a.load(W, _argument(1))
+        a.test(JEQ, SIOCGIFFLAGS, "allow")
+        a.test(JEQ, SIOCGIFINDEX, "allow")
     a.label("deny")
     a.give(RET_ERRNO | errno.EPERM)
     a.label("allow")

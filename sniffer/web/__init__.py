@@ -1,0 +1,1 @@
+"""The web page: captures uploaded, devices shown, and the API for both."""
