@@ -16,7 +16,13 @@ from sniffer.cli.inventory import (
     open_store,
     parse_time,
 )
-from sniffer.cli.options import check_format, chosen_profiles, config_options, zone
+from sniffer.cli.options import (
+    check_format,
+    chosen_profiles,
+    config_options,
+    file_names,
+    zone,
+)
 from sniffer.cli.output import open_outputs, write_table
 
 if TYPE_CHECKING:
@@ -175,10 +181,17 @@ WRITERS = {"json": _write_json, "ndjson": _write_ndjson, "csv": _write_csv}
     metavar="table|json",
     help="Of standard output; default: table.",
 )
+@click.option(
+    "--against",
+    metavar="NAME|FILE",
+    shell_complete=file_names,
+    help="Tell also what this provider profile would make of its stacks.",
+)
 @inventory_options
 def show(
     device: str,
     form: str,
+    against: str | None,
     config: str | None,
     store: str | None,
     as_of: str | None,
@@ -193,26 +206,24 @@ def show(
     zone_chosen = zone(tz)
     reader = open_reader(configuration.settings, as_of, tz)
     from sniffer.export.formats import summary_json
-    from sniffer.export.stored import (
-        service_lines,
-        stored_device,
-        story_json,
-        story_lines,
-    )
+    from sniffer.export.stored import against_json, device_lines, stored_device, story_json
+    from sniffer.judge.profile import find_profile
 
     profiles, _ = chosen_profiles(configuration)
+    asked = None if against is None else find_profile(against, profiles, "--against")
     with ExitStack() as stack, reader.database.errors():
         ((_, out),) = open_outputs(stack, form, (), [])
         found = find_device(reader, device)
         coverage = reader.coverage()
-        told = stored_device(reader, found, profiles, coverage.fitness().fit)
+        told = stored_device(reader, found, profiles, coverage.fitness().fit, reader.lately(found))
         turns = reader.story(found)
+        supposed = None if asked is None else against_json(reader, found, asked)
         if form == "json":
-            out.write(summary_json({**told, "history": story_json(turns)}))
+            more = {} if supposed is None else {"against": supposed}
+            out.write(summary_json({**told, "history": story_json(turns), **more}))
         else:
             write_table(_picture(reader, [told]), out, zone_chosen, color)
-            services = service_lines(told, zone_chosen)
-            for line in ("", *services, "", *story_lines(told, turns, zone_chosen)):
+            for line in device_lines(told, turns, supposed, zone_chosen):
                 out.write(line.encode() + b"\n")
         out.flush()
 

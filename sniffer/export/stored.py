@@ -7,12 +7,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from parsers.tls.names import VERSIONS
-from sniffer.event import Status
+from sniffer.event import Side, Status
+from sniffer.export import words
 from sniffer.export.ecs import timestamp
-from sniffer.export.summary import Json, device_json
-from sniffer.export.words import status_words
+from sniffer.export.summary import Json, device_json, prospect_json
 from sniffer.inventory.assessment import assess
 from sniffer.inventory.device import NEEDS_ACTION
+from sniffer.inventory.simulate import Counts, what_if
 from sniffer.inventory.store.reader import Reader, Stored
 from sniffer.inventory.story import Turn
 from sniffer.judge.profile import Profile
@@ -26,10 +27,22 @@ def stored_devices(reader: Reader, profiles: Mapping[str, Profile]) -> Iterator[
 
 
 def stored_device(
-    reader: Reader, device: Stored, profiles: Mapping[str, Profile], fit: bool
+    reader: Reader,
+    device: Stored,
+    profiles: Mapping[str, Profile],
+    fit: bool,
+    lately: Counts | None = None,
 ) -> Json:
-    """Return one device with what is to be said of it."""
-    said = assess(device.snapshot, device.ip, reader.now_ns or 0, profiles, fit)
+    """Return one device with what is to be said of it; ``lately``: see ``simulate``."""
+    said = assess(
+        device.snapshot,
+        device.ip,
+        reader.now_ns or 0,
+        profiles,
+        fit,
+        reader.passages(device.site),
+        lately,
+    )
     if said.onset_ns is None and device.snapshot.status is Status.REFUSED:
         # It was let in before: only its story knows since when it is not any more.
         said = replace(said, onset_ns=reader.story(device)[-1].since_ns)
@@ -103,6 +116,78 @@ def story_lines(device: Mapping[str, Any], turns: Iterable[Turn], zone: tzinfo) 
         yield f"since {since}  {_words(device['stacks'], turn.status, turn.refused_by)}"
 
 
+def against_json(reader: Reader, device: Stored, profile: Profile) -> Json:
+    """Return what a profile would make of each stack of a device, wherever it is used now."""
+    judged = what_if(device.snapshot, reader.hellos(device), profile, reader.now_ns or 0)
+    return {
+        "profile": profile.name,
+        "stacks": [
+            {
+                "stack": None if stack.shape is None else stack.shape.id,
+                **prospect_json(prospect),
+            }
+            for stack, prospect in judged
+        ],
+    }
+
+
+def device_lines(
+    device: Mapping[str, Any], turns: Iterable[Turn], supposed: Json | None, zone: tzinfo
+) -> Iterator[str]:
+    """Yield what is told of one device below its row: services, what will be, what was.
+
+    ``supposed``: see ``against_json``.
+    """
+    offers = {stack["id"]: stack["max_offered"] for stack in device["stacks"]}
+    simulated = [(s["max_offered"], one) for s in device["stacks"] for one in s["simulation"]]
+    yield from ("", *service_lines(device, zone))
+    yield from ("", *simulation_lines(simulated, device, zone))
+    yield from ("", *story_lines(device, turns, zone))
+    if supposed is not None:
+        judged = [(offers[one["stack"]], one) for one in supposed["stacks"]]
+        yield from ("", f"Supposed it spoke to {supposed['profile']}:")
+        yield from simulation_lines(judged, device, zone)
+
+
+def simulation_lines(
+    told: Iterable[tuple[str | None, Mapping[str, Any]]], device: Mapping[str, Any], zone: tzinfo
+) -> Iterator[str]:
+    """Yield what will become of stacks, each given as its best version and its prospect."""
+    for offers, one in told:
+        parts = [TAKEN[one["accepted"]]]
+        parts += [one["missing"]] if one["missing"] else []
+        when = words.break_words(True, one["breaks"]) if one["breaks"] else ""
+        parts += [f"breaks? {when}"] if when and one["accepted"] is not True else []
+        parts += _observed_words(one["observed"], zone) if one["observed"] else []
+        parts += [one["find_out"]] if one["find_out"] else []
+        where = f"{one['service']} at {one['destination']}"
+        yield f"{where}, offering {offers or 'an unknown version'}: {'; '.join(parts)}"
+        for notice in device["notices"]:
+            if (notice["profile"], notice["service"]) == (one["destination"], one["service"]):
+                yield f"  {notice['date']}: {notice['text']}"
+
+
+TAKEN = {
+    True: "taken, says the profile",
+    False: "not taken, says the profile",
+    None: "nobody says for certain whether it is taken",
+}
+
+
+def _observed_words(observed: Mapping[str, Any], zone: tzinfo) -> Iterator[str]:
+    count = observed["established"]
+    if observed["last_established"] is not None:
+        last = _minute(observed["last_established"], zone)
+        many = "" if count is None else f", {count} in the last {observed['days']} days"
+        yield f"was let in last on {last}{many}"
+    if observed["last_refused"] is not None:
+        by = words.SIDE[Side(observed["refused_by"] or Side.UNKNOWN)]
+        last = _minute(observed["last_refused"], zone)
+        yield f"was refused {words.counted(observed['refused'], 'time')}, last on {last} by {by}"
+    if observed["others_pass"]:
+        yield "others are let in there"
+
+
 def service_lines(device: Mapping[str, Any], zone: tzinfo) -> Iterator[str]:
     """Yield how a device fares with each of its services, side by side."""
     wide = max((len(service["service"]) for service in device["services"]), default=0)
@@ -117,7 +202,7 @@ def service_lines(device: Mapping[str, Any], zone: tzinfo) -> Iterator[str]:
 def _words(stacks: Iterable[Mapping[str, Any]], status: Status, refused_by: str | None) -> str:
     codes = {name: code for code, name in VERSIONS.items()}
     oldest = min((codes[s["max_offered"]] for s in stacks if s["max_offered"]), default=None)
-    return TURNED.get(status) or status_words(status, oldest, refused_by)
+    return TURNED.get(status) or words.status_words(status, oldest, refused_by)
 
 
 def _minute(text: str | None, zone: tzinfo) -> str:

@@ -18,10 +18,11 @@ from sniffer.inventory.aggregate import (
     Snapshot,
     StackSnapshot,
 )
-from sniffer.inventory.assessment import Assessment, Break, Remark, assess, programs
+from sniffer.inventory.assessment import Assessment, Remark, assess, programs
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import OTHER, Evidence
 from sniffer.inventory.sayings import NAME
+from sniffer.inventory.simulate import LATELY_DAYS, Break, Observed, Prospect
 from sniffer.judge.profile import Profile
 from sniffer.log import one_line, printable
 
@@ -58,7 +59,8 @@ def devices_json(
     listed = []
     for device in snapshot.devices:
         name = address(device.address)
-        listed.append(device_json(device, assess(device, name, now_ns, profiles, fit)))
+        said = assess(device, name, now_ns, profiles, fit, snapshot.passages)
+        listed.append(device_json(device, said))
     return listed
 
 
@@ -84,7 +86,10 @@ def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
         "last_seen": timestamp(device.last_ns),
         "onset": None if said.onset_ns is None else timestamp(said.onset_ns),
         "clients_at_least": max(1, len(programs(device))),
-        "stacks": [stack_json(stack) for stack in device.stacks],
+        "stacks": [
+            {**stack_json(stack), "simulation": [prospect_json(one) for one in told]}
+            for stack, told in zip(device.stacks, said.prospects, strict=True)
+        ],
         "services": [service_json(service) for service in device.services],
         "will_break": said.will_break,
         "breaks": None if said.breaks is None else break_json(said.breaks),
@@ -139,6 +144,34 @@ def stack_json(stack: StackSnapshot) -> Json:
         "first_seen": timestamp(stack.first[0]),
         "last_seen": timestamp(stack.last[0]),
         "evidence": {"first": evidence_json(stack.first), "last": evidence_json(stack.last)},
+    }
+
+
+def prospect_json(prospect: Prospect) -> Json:
+    """Return what will become of a stack at one destination."""
+    return {
+        "service": prospect.service,
+        "destination": prospect.destination,
+        "verdict": prospect.verdict.value,
+        "accepted": prospect.accepted,
+        "missing": prospect.missing,
+        "breaks": None if prospect.breaks is None else break_json(prospect.breaks),
+        "source": prospect.source,
+        "checked": prospect.checked,
+        "observed": None if prospect.observed is None else _observed_json(prospect.observed),
+        "find_out": prospect.find_out,
+    }
+
+
+def _observed_json(observed: Observed) -> Json:
+    return {
+        "days": LATELY_DAYS,
+        "established": observed.established,
+        "last_established": _time(observed.established_ns),
+        "refused": observed.refused,
+        "last_refused": _time(observed.refused_ns),
+        "refused_by": observed.refused_by,
+        "others_pass": observed.others_pass,
     }
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from parsers.tls import fingerprint
 from parsers.tls.facts import KNOWN_VERSIONS, TLS_1_2, ClientHello
+from parsers.tls.names import SUITES
 from sniffer.config import InventorySettings, Ports
 from sniffer.event import (
     ClearJudgement,
@@ -60,6 +61,7 @@ from sniffer.inventory.device import (
     tally,
 )
 from sniffer.inventory.findings import Findings, FindingSnapshot, by_source
+from sniffer.inventory.passage import Passage, Passages, merge_passages, passage_key
 from sniffer.inventory.sayings import Saying, Sayings
 from sniffer.judge.profile import Profile
 
@@ -117,19 +119,19 @@ class UseSnapshot(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     """The most telling one it got there."""
     reasons: tuple[Reason, ...]
-    hellos: int
-    last_ns: int
-    established: int
-    first_established_ns: int | None
-    established_ns: int | None
+    hellos: int = 0
+    last_ns: int | None = None
+    established: int = 0
+    first_established_ns: int | None = None
+    established_ns: int | None = None
     """The newest one that was established."""
-    refused: int
-    first_refused_ns: int | None
-    refused_ns: int | None
-    alert_ns: int | None
+    refused: int = 0
+    first_refused_ns: int | None = None
+    refused_ns: int | None = None
+    alert_ns: int | None = None
     """The newest refusal that was spelt out as an alert."""
-    refused_by: str | None
-    is_failing: bool
+    refused_by: str | None = None
+    is_failing: bool = False
 
 
 class ServiceSnapshot(Struct, frozen=True, kw_only=True):
@@ -224,6 +226,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Devices that found no room; their hellos are in ``cells`` only."""
     findings: tuple[FindingSnapshot, ...] = ()
     """Of all sources of clear text, also those that never sent a hello."""
+    passages: Passages = {}
+    """Who gets through where."""
     finding_totals: tuple[tuple[str, str, int], ...] = ()
     """By service and kind, as counted: what the bounds of detail let go included."""
 
@@ -291,6 +295,7 @@ class Aggregate:
         self._series = Series(device_series)
         self._findings = Findings()
         self._sayings = Sayings(settings.names, self._holds)
+        self._passages: dict[str, Passage] = {}
         self._most_undrained: int | None = None
         self._undrained: list[Judged] = []
         self._drained = 0
@@ -404,9 +409,14 @@ class Aggregate:
             and (device.last_ok_ns is None or time_ns > device.last_ok_ns)
         ):
             device.last_ok_ns = time_ns
+        label = judgement.profile or OTHER
+        place = passage_key(service, label)
+        passage = self._passages.get(place)
+        if passage is None:
+            passage = self._passages[place] = Passage()
+        passage.observe(time_ns, verdict, outcome, refused_by)
         self._detail(device, shape, handshake, judgement, rank, refused_by)
         if verdict in EXPOSED:
-            label = judgement.profile or OTHER
             device.expose(time_ns, verdict, service, label, version).observe(
                 time_ns, established, refused_by
             )
@@ -458,6 +468,7 @@ class Aggregate:
         self.devices_let_go += other.devices_let_go
         self._findings.merge(other._findings)
         self._sayings.merge(other._sayings)
+        merge_passages(self._passages, other._passages.items())
         series = self._series.joined(other._series, devices)
         self._quiet.clear()
         self._telling.clear()
@@ -505,11 +516,18 @@ class Aggregate:
             ),
             devices_let_go=self.devices_let_go,
             findings=findings,
+            passages=self.passages(),
             finding_totals=tuple(
                 (service, kind, count)
                 for (service, kind), count in sorted(self._findings.totals.items())
             ),
         )
+
+    def passages(self) -> dict[str, Passage]:
+        """Return who gets through where, apart from what is counted on."""
+        copied: dict[str, Passage] = {}
+        merge_passages(copied, self._passages.items())
+        return copied
 
     def figures(self) -> Figures:
         """Return what the metrics page needs: a walk over few devices, not over all."""
@@ -814,7 +832,14 @@ def make_shape(hello: ClientHello) -> Shape:
         versions=versions,
         hello_format=hello.hello_format,
         complete=hello.complete,
+        exchanges=key_exchanges(hello.suites or ()),
     )
+
+
+def key_exchanges(suites: Iterable[int]) -> tuple[str, ...]:
+    """Return the key exchanges of cipher suites up to TLS 1.2, as ECDHE and RSA, sorted."""
+    names = [SUITES.get(code, "") for code in suites]
+    return tuple(sorted({n.removeprefix("TLS_").split("_")[0] for n in names if "_WITH_" in n}))
 
 
 def _shape_octets(hello: ClientHello) -> bytes:

@@ -5,7 +5,7 @@ missing the answer is None: a capture unfit to tell never yields "will not break
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -13,21 +13,10 @@ from parsers.tls.names import version as version_name
 from sniffer.event import Side, Status, Verdict
 from sniffer.inventory.aggregate import DeviceSnapshot, ExposureSnapshot
 from sniffer.inventory.device import DAY_NS, OTHER
-from sniffer.judge.profile import Profile, Window, unix_seconds
+from sniffer.inventory.passage import Passages
+from sniffer.inventory.simulate import WHEN, Break, Counts, Prospect, breaking, prospects
+from sniffer.judge.profile import Profile
 from sniffer.log import printable
-
-WHEN = ("already-refused", "window-open", "dated", "not-announced", "unknown")
-"""When something breaks, the most urgent first."""
-
-
-class Break(Struct, frozen=True, kw_only=True):
-    """When old TLS stops working for a device. Days are ISO dates; None: not known."""
-
-    when: str
-    """One of WHEN."""
-    start: str | None = None
-    until: str | None = None
-    source: str | None = None
 
 
 class Remark(Struct, frozen=True, kw_only=True):
@@ -53,14 +42,23 @@ class Assessment(Struct, frozen=True, kw_only=True):
     why: str
     next_step: str | None
     """None: nothing to do."""
+    prospects: tuple[tuple[Prospect, ...], ...]
+    """Of each stack, in the device's order."""
 
 
 def assess(
-    device: DeviceSnapshot, name: str, now_ns: int, profiles: Mapping[str, Profile], fit: bool
+    device: DeviceSnapshot,
+    name: str,
+    now_ns: int,
+    profiles: Mapping[str, Profile],
+    fit: bool,
+    passages: Passages,
+    lately: Counts | None = None,
 ) -> Assessment:
     """Say what a device's snapshot means. ``name`` is what sentences call it.
 
-    ``fit``: whether the capture can tell that something is not there.
+    ``fit``: whether the capture can tell that something is not there. ``passages`` and
+    ``lately``: see ``simulate.prospects``.
     """
     exposures = in_use(device)
     breaks = [(breaking(exposure, now_ns, profiles), exposure) for exposure in exposures]
@@ -73,6 +71,9 @@ def assess(
         notices=remarks(device, profiles),
         why=_why(device, name, now_ns, profiles, exposure, first),
         next_step=_next_step(device, exposure, fit),
+        prospects=tuple(
+            prospects(stack, now_ns, profiles, passages, lately) for stack in device.stacks
+        ),
     )
 
 
@@ -118,30 +119,6 @@ def will_break(
     return False
 
 
-def breaking(exposure: ExposureSnapshot, now_ns: int, profiles: Mapping[str, Profile]) -> Break:
-    """Return when an exposure breaks, from what was seen and what its profile announces."""
-    profile = profiles.get(exposure.destination)
-    window = None if profile is None else profile.enforcement(exposure.service)
-    start = _start(window)
-    end = None if window is None else window.end
-    if exposure.is_failing and exposure.refused_by in (Side.SERVER, Side.UNKNOWN):
-        when = "already-refused"
-    elif profile is None:
-        when = "unknown"
-    elif start is not None and unix_seconds(start) * 10**9 <= now_ns:
-        when = "window-open"
-    elif start is not None or end is not None:
-        when = "dated"
-    else:
-        when = "not-announced"
-    return Break(
-        when=when,
-        start=None if start is None else start.isoformat(),
-        until=None if end is None else end.isoformat(),
-        source=None if window is None else window.source,
-    )
-
-
 def onset(device: DeviceSnapshot) -> int | None:
     """Return since when a device is what its status says, where this capture shows it."""
     if device.status is Status.REFUSED:
@@ -174,10 +151,6 @@ def remarks(device: DeviceSnapshot, profiles: Mapping[str, Profile]) -> tuple[Re
         if label in profiles
         for notice in profiles[label].notices(service)
     )
-
-
-def _start(window: Window | None) -> date | None:
-    return None if window is None else window.start_revised or window.start
 
 
 def _why(

@@ -74,6 +74,8 @@ class Shape(Struct, frozen=True):
     versions: tuple[int, ...] | None
     hello_format: str
     complete: bool
+    exchanges: tuple[str, ...] = ()
+    """Key exchanges of its suites up to TLS 1.2, as ECDHE and RSA."""
 
     @property
     def id(self) -> str:

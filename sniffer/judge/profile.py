@@ -226,8 +226,10 @@ def load_profiles(paths: Iterable[Path] = ()) -> dict[str, Profile]:
     return profiles
 
 
-def find_profile(wanted: str, profiles: Mapping[str, Profile]) -> Profile:
-    """Return the profile that ``--profile NAME|FILE`` asks for.
+def find_profile(
+    wanted: str, profiles: Mapping[str, Profile], option: str = "--profile"
+) -> Profile:
+    """Return the profile that ``--profile NAME|FILE``, or another option, asks for.
 
     A name that is loaded comes first. Raises ConfigError if it is neither.
     """
@@ -237,7 +239,7 @@ def find_profile(wanted: str, profiles: Mapping[str, Profile]) -> Profile:
     if path.suffix == ".toml" or path.is_file():
         return read_profile(path)
     known = ", ".join(profiles)
-    raise ConfigError("--profile", "", f"{wanted!r} is neither a file nor one of {known}")
+    raise ConfigError(option, "", f"{wanted!r} is neither a file nor one of {known}")
 
 
 def read_profile(path: Path | Traversable) -> Profile:

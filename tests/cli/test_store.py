@@ -240,6 +240,45 @@ def test_device_is_named_by_id_address_or_mac(office: Path) -> None:
     assert "\nimaps  Refused by the server; last ok never; last refused 2026-11-2" in shown
 
 
+def test_device_is_held_against_the_profile_that_is_asked_for(office: Path) -> None:
+    show = ("devices", "show", "10.20.1.30", "--against", "gmail")
+    told = json.loads(asked(*show, "--format", "json", cwd=office))
+    (stack,) = told["stacks"]
+    (here,), (supposed,) = stack["simulation"], told["against"]["stacks"]
+    assert (here["destination"], here["accepted"]) == ("exchange-online", False)
+    assert here["missing"] == "offers TLS 1.0; needs TLS 1.2, and no ECDHE suite"
+    assert here["observed"]["others_pass"] is True
+    assert (supposed["stack"], supposed["destination"]) == (stack["id"], "gmail")
+    assert (supposed["accepted"], supposed["observed"]) == (True, None)
+    shown = asked(*show, cwd=office).decode()
+    assert "imaps at exchange-online, offering TLS 1.0: not taken, says the profile; " in shown
+    assert "Supposed it spoke to gmail:\nimaps at gmail, offering TLS 1.0: taken" in shown
+    ran = hellowatch(*show[:-1], "nobody", "--store", STORE, cwd=office)
+    assert ran.returncode == 2
+    assert b"--against: 'nobody' is neither a file nor one of " in ran.stderr
+
+
+def test_established_lately_is_counted_from_the_hours(tmp_path: Path) -> None:
+    frames: list[craft.Frame] = []
+    for day in range(30):
+        talk = Conversation(
+            client="10.0.0.7",
+            server="52.96.1.1",
+            server_port=993,
+            client_port=40_000 + day,
+            time_ns=craft.START_NS + day * 86_400 * 10**9,
+        )
+        talk.open().client(craft.client_hello(version=0x0301)).server(craft.server_hello(0x0301))
+        talk.client(craft.change_cipher_spec()).server(craft.change_cipher_spec())
+        frames += talk.frames()
+    (tmp_path / "month.pcap").write_bytes(craft.pcap(frames))
+    analyzed("month.pcap", cwd=tmp_path)
+    (listed_stack,) = listed(tmp_path)[0]["stacks"]
+    assert listed_stack["simulation"][0]["observed"]["established"] is None
+    shown = json.loads(asked("devices", "show", "10.0.0.7", "--format", "json", cwd=tmp_path))
+    assert shown["stacks"][0]["simulation"][0]["observed"]["established"] == 14
+
+
 def test_name_that_means_none_or_several_is_two_and_says_so(office: Path) -> None:
     ran = hellowatch("devices", "show", "10.9.9.9", "--store", STORE, cwd=office)
     assert ran.returncode == 2

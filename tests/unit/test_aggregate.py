@@ -482,7 +482,7 @@ def said(*observed, coverage: Coverage = FIT, day: float = 0, profiles=PROFILES)
     seen.tick(START_NS + int(day * DAY_NS))
     snapshot = seen.snapshot()
     fit = coverage.fitness().fit
-    return assess(snapshot.devices[0], "10.0.0.7", snapshot.now_ns, profiles, fit)
+    return assess(snapshot.devices[0], "10.0.0.7", snapshot.now_ns, profiles, fit, {})
 
 
 def unnamed(verdict: Verdict = Verdict.LEGACY):

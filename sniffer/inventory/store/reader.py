@@ -11,16 +11,20 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from parsers.tls.facts import ClientHello
 from sniffer.config import Ports
 from sniffer.errors import StoreError
 from sniffer.event import Outcome, Status, Verdict
 from sniffer.inventory.aggregate import DeviceSnapshot, device_snapshot
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import DAY_NS, NEEDS_ACTION, Calendar, Device, Shape, status
+from sniffer.inventory.passage import Passages
+from sniffer.inventory.simulate import LATELY_NS, Counts
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.answers import Answer, read_answers
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.facts import read_device
+from sniffer.inventory.store.passages import read_passages
 from sniffer.inventory.store.sayings import Said, read_sayings
 from sniffer.inventory.story import Pulse, Turn, device_of, story
 
@@ -55,6 +59,7 @@ class Reader:
         self.database = database
         self._ports = ports
         self._as_of_ns = as_of_ns
+        self._passages: dict[str, Passages] = {}
 
     @cached_property
     def now_ns(self) -> int | None:
@@ -78,6 +83,45 @@ class Reader:
     def calendar(self, site: str) -> Calendar:
         """Return the days that were covered at a site."""
         return self.calendars.get(site) or Calendar()
+
+    def passages(self, site: str) -> Passages:
+        """Return who got through where at a site."""
+        if site not in self._passages:
+            with self.database.read() as connection:
+                self._passages[site] = read_passages(connection, site, self._as_of_ns)
+        return self._passages[site]
+
+    def lately(self, device: Stored) -> Counts:
+        """Count a device's handshakes that were established lately, to the hour."""
+        now_ns = self.now_ns or 0
+        told = schema.activity.c
+        asked = sa.select(told.stack, told.service, told.destination, told.hellos).where(
+            told.device_id == device.id,
+            told.outcome == Outcome.ESTABLISHED.value,
+            told.last_ns >= now_ns - LATELY_NS,
+            told.first_ns <= now_ns,
+        )
+        counts: dict[tuple[str | None, str, str], int] = {}
+        with self.database.read() as connection:
+            shapes = self._shapes(connection, device.id)
+            for stack, service, destination, hellos in connection.execute(asked):
+                shape = shapes.get(stack)
+                key = (None if shape is None else shape.id, service, destination)
+                counts[key] = counts.get(key, 0) + hellos
+        return counts
+
+    def hellos(self, device: Stored) -> dict[str, ClientHello]:
+        """Return one whole hello of each stack that has one, by the stack's id."""
+        told = schema.stack.c
+        asked = sa.select(told.shape, told.hello).where(
+            told.device_id == device.id, told.hello.is_not(None)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(asked).all()
+        return {
+            msgspec.json.decode(shape, type=Shape).id: msgspec.json.decode(hello, type=ClientHello)
+            for shape, hello in rows
+        }
 
     def coverage(self) -> Coverage:
         """Return what was seen and lost in all the time covered."""

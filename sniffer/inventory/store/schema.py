@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0003"
+VERSION = "0004"
 """The newest migration."""
 
 metadata = MetaData()
@@ -181,6 +181,21 @@ saying = Table(
     Column("last_ns", BigInteger, nullable=False),
 )
 """What devices call themselves and say of themselves, as the wire had it."""
+
+passage = Table(
+    "passage",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("start_ns", BigInteger, primary_key=True, autoincrement=False),
+    Column("service", Text, primary_key=True),
+    Column("destination", Text, primary_key=True),
+    Column("verdict", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("refused_by", Text, primary_key=True),
+    Column("hellos", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+)
+"""Handshakes of all devices together by hour: who gets through at a destination."""
 
 OF_A_DEVICE = (stack, activity, event, answer, saying)
 """Tables whose rows belong to a device."""

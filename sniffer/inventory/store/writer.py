@@ -41,6 +41,7 @@ from sniffer.inventory.store.hours import (
     kind_of,
     parts,
 )
+from sniffer.inventory.store.passages import add_passages
 from sniffer.inventory.store.sayings import Said, add_sayings
 from sniffer.judge.profile import Profile
 from sniffer.log import one_line
@@ -163,6 +164,7 @@ class Writer:
         judged = self._unseen(connection, delta.judged, batch)
         if judged:
             self._write_devices(connection, judged)
+            add_passages(connection, self._insert, self.site, judged)
         if delta.said:
             said: Said = defaultdict(list)
             for source, saying in delta.said:
