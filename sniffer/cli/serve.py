@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from sniffer.cli.options import (
+    chosen_profiles,
     config_options,
     configure_log,
     default_store,
+    installed_version,
     log_options,
 )
 from sniffer.errors import EXIT_INTERRUPTED, ConfigError
@@ -76,18 +78,30 @@ def command(
         why = f"{host or 'every address'} is beyond loopback, where users are needed: {NOT_YET}"
         raise configuration.error("serve.listen_address", why)
     try:
+        from sniffer.web.analyses import Analyses
         from sniffer.web.app import application
+        from sniffer.web.captures import Captures
+        from sniffer.web.inventory import Inventory
         from sniffer.web.server import Server, listen
+        from sniffer.web.services import Services
     except ModuleNotFoundError as error:
         why = "the page needs the extra: pip install 'hellowatch[web]'"
         raise ConfigError("serve", "", why) from error
-    from sniffer.web.services import services
-
+    profiles, _ = chosen_profiles(configuration)
+    inventory = Inventory(settings.store.url or default_store(), settings.ports, profiles)
     folder = Path(settings.serve.folder or _default_folder())
     try:
-        made = services(settings, folder)
+        captures = Captures(folder)
     except OSError as error:
         raise ConfigError("serve.folder", str(folder), error.strerror or str(error)) from error
+    made = Services(
+        settings,
+        captures,
+        Analyses(captures, settings),
+        inventory,
+        receiving=set(),
+        version=installed_version(),
+    )
     listening = listen(settings.serve.listen_address, "serve.listen_address")
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

@@ -48,7 +48,7 @@ def routes() -> list[Route]:
         Route(f"{one}/summary", get_summary, methods=["GET"]),
         Route(f"{one}/progress", get_progress, methods=["GET"]),
         Route(f"{one}/keep", keep_capture, methods=["POST"]),
-        Route(f"{PREFIX}/captures/{{name:path}}", put_capture, methods=["PUT"]),
+        Route(f"{PREFIX}/captures/{{id:path}}", put_capture, methods=["PUT"]),
     ]
 
 
@@ -60,7 +60,7 @@ async def put_capture(request: Request) -> Response:
     services = Services.of(request)
     size = _length(request)
     check_size(size, services.settings.serve.upload_bytes, services.captures.free_bytes())
-    name = request.path_params["name"].rpartition("/")[2]
+    name = request.path_params["id"].rpartition("/")[2]
     capture = _new(services, name, request.query_params.get("site", ""), size)
     async with _begun(services, [capture]), _receiving(services, capture) as writer:
         async for octets in request.stream():

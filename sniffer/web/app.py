@@ -14,7 +14,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sniffer.config import split_address
-from sniffer.web import api
+from sniffer.errors import StoreError
+from sniffer.web import api, inventory, openapi
 from sniffer.web.guard import Guard, own_hosts
 from sniffer.web.problems import Problem, response
 from sniffer.web.services import Services
@@ -39,9 +40,11 @@ def application(services: Services) -> ASGIApp:
             for work in works:
                 work.cancel()
 
+    paths = [*api.routes(), *inventory.routes()]
     app = Starlette(
         routes=[
-            *api.routes(),
+            *paths,
+            openapi.route(paths, services.version),
             Route("/-/healthy", healthy, methods=["GET"]),
             Route("/-/ready", healthy, methods=["GET"]),
         ],
@@ -50,6 +53,7 @@ def application(services: Services) -> ASGIApp:
             Problem: _told,
             HTTPException: _library_told,
             ClientDisconnect: _gone,
+            StoreError: _unreadable,
             Exception: _mistake,
         },
     )
@@ -82,6 +86,11 @@ async def _library_told(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, _error: Exception) -> Response:
     return response(Problem(400, "the request ended early"), request.url.path)
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    why = f"the inventory cannot be read: {getattr(error, 'why', error)}"
+    return response(Problem(503, why), request.url.path)
 
 
 async def _mistake(request: Request, _error: Exception) -> Response:

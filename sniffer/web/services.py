@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from starlette.requests import Request
 
 from sniffer.config import Settings
 from sniffer.web.analyses import Analyses
 from sniffer.web.captures import Captures
+
+if TYPE_CHECKING:
+    from sniffer.web.inventory import Inventory
 
 
 class Services(NamedTuple):
@@ -18,16 +20,13 @@ class Services(NamedTuple):
     settings: Settings
     captures: Captures
     analyses: Analyses
+    inventory: Inventory
     receiving: set[str]
     """Uploads whose octets come right now."""
+    version: str
+    """Of HelloWatch."""
 
     @classmethod
     def of(cls, request: Request) -> Services:
         """Return those of the application that a request came to."""
         return cast("Services", request.app.state.services)
-
-
-def services(settings: Settings, folder: Path) -> Services:
-    """Return the services over a folder of captures. Raises OSError."""
-    captures = Captures(folder)
-    return Services(settings, captures, Analyses(captures, settings), set())

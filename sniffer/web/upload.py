@@ -62,7 +62,7 @@ class Form:
 
     def __init__(self, request: Request) -> None:
         """Read the boundary. Raises Problem."""
-        boundary = _parameters(request.headers.get("content-type", "")).get("boundary")
+        boundary = _parameters(request.headers.get("content-type", "").encode()).get("boundary")
         if not boundary:
             raise Problem(400, "this is no form: its Content-Type names no boundary")
         self.fields: dict[str, str] = {}
@@ -94,7 +94,7 @@ class Form:
         async for kind, content in self._events():
             if kind != "head":
                 continue
-            told = _parameters(content.decode("utf-8", "replace"))
+            told = _parameters(content)
             if told.get("name") == "file":
                 yield told.get("filename", ""), self._content_of_part()
             else:
@@ -167,7 +167,7 @@ def too_large(most: int) -> Problem:
     return Problem(413, why, {"Connection": "close"})
 
 
-def _parameters(header: str) -> dict[str, str]:
+def _parameters(header: bytes) -> dict[str, str]:
     """Return the parameters of a header's value."""
     _, told = parse_options_header(header)
     return {
