@@ -526,7 +526,7 @@ class Aggregate:
     def passages(self) -> dict[str, Passage]:
         """Return who gets through where, apart from what is counted on."""
         copied: dict[str, Passage] = {}
-        merge_passages(copied, self._passages.items())
+        merge_passages(copied, sorted(self._passages.items()))
         return copied
 
     def figures(self) -> Figures:

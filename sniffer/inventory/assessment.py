@@ -126,9 +126,10 @@ def onset(device: DeviceSnapshot) -> int | None:
         if first_ns is None or (established_ns is not None and first_ns <= established_ns):
             return None  # refused, established, refused again: the second time's start is lost
         return first_ns
+    if device.status is Status.IMPROVING:
+        return min((e.first_ns for e in device.exposures), default=None)
     verdict = {
         Status.LEGACY: Verdict.LEGACY,
-        Status.IMPROVING: Verdict.LEGACY,
         Status.INCOMPATIBLE: Verdict.INCOMPATIBLE,
         Status.AT_RISK: Verdict.AT_RISK,
     }.get(device.status)
@@ -169,11 +170,14 @@ def _why(
         case Status.REFUSED:
             return _why_refused(device, name, profiles, exposure)
         case Status.FIXED:
-            legacy = [e for e in device.exposures if e.verdict is Verdict.LEGACY]
-            old = max(legacy, key=lambda e: e.last_ns)
+            old = max(device.exposures, key=lambda e: (e.verdict is Verdict.LEGACY, e.last_ns))
+            if old.verdict is Verdict.LEGACY:
+                offered = f"offered at most {_version(old)}"
+            else:
+                offered = "offered only what is or may be refused"
             return (
-                f"{name} offered at most {_version(old)} until {_day(old.last_ns)} and has "
-                "established handshakes with TLS 1.2 or newer since."
+                f"{name} {offered} until {_day(old.last_ns)} and has established handshakes "
+                "with TLS 1.2 or newer since."
             )
         case Status.OK:
             if all(stack.verdict is not Verdict.OK for stack in device.stacks):

@@ -10,7 +10,8 @@ lowest keys are kept, so that neither the order of hellos nor of merges matters.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
 from typing import Self
 
 from msgspec import Struct
@@ -54,6 +55,9 @@ NEEDS_ACTION = frozenset(
 
 OTHER = "other"
 """The destination word where no profile has a name for it."""
+
+RELAY = "relay:"
+"""How the destination word of a declared relay begins; its name follows."""
 
 LONGEST_NAME = 255
 """Octets kept of a server name."""
@@ -446,6 +450,11 @@ def read_destination(key: bytes) -> tuple[str, bytes, int, bytes | None]:
     return label.decode(), rest[1:end], port, rest[end + 2 :] or None
 
 
+def is_relay(destination: str) -> bool:
+    """Tell whether a destination's word is a declared relay's."""
+    return destination.startswith(RELAY)
+
+
 def exposure_key(verdict: str, service: str, destination: str, version: int | None) -> str:
     """Return the words of an exposure as one."""
     return f"{verdict} {service} {destination} {version}"
@@ -506,6 +515,17 @@ class Calendar:
 EVERY_DAY = Calendar()
 
 
+class Stage(IntEnum):
+    """How far a device is away from offers of one kind."""
+
+    NONE = 0
+    """It never made any."""
+    OVER = 1
+    """Quiet for long enough, and proven to do better."""
+    IMPROVING = 2
+    IN_USE = 3
+
+
 def status(device: Device, now_ns: int, calendar: Calendar = EVERY_DAY) -> Status:
     """Return where a device stands at a time, from what was seen of it.
 
@@ -516,34 +536,57 @@ def status(device: Device, now_ns: int, calendar: Calendar = EVERY_DAY) -> Statu
         return Status.SILENT
     if device.is_failing:
         return Status.REFUSED
-    exposures = device.exposures.values() if device.exposures else ()
-    legacy = [exposure for exposure in exposures if exposure.verdict is Verdict.LEGACY]
-    if legacy:
-        last_ns = max(exposure.last_ns for exposure in legacy)
-        quiet_ns = now_ns - last_ns
-        if quiet_ns < IMPROVING_AFTER_NS or device.last_ok_ns is None:
-            return Status.LEGACY
-        pause_ns = RHYTHMS * _rhythm_ns(legacy)
-        watched_ns = calendar.covered_ns(last_ns, now_ns)
-        is_quiet = watched_ns >= FIXED_AFTER_NS and quiet_ns >= pause_ns
-        if is_quiet and _is_proven(device, legacy, last_ns):
-            return _without_legacy(device)
-        if quiet_ns >= max(IMPROVING_AFTER_NS, pause_ns) and device.last_ok_ns > last_ns:
-            return Status.IMPROVING
-        return Status.LEGACY
-    return _without_legacy(device)
+    stages = {}
+    for verdict, word in WORDS:
+        mine = [e for e in (device.exposures or {}).values() if e.verdict is verdict]
+        stages[word] = _stage(device, mine, now_ns, calendar)
+        if stages[word] is Stage.IN_USE:
+            return word
+    furthest = max(stages.values())
+    if furthest is Stage.IMPROVING:
+        return Status.IMPROVING
+    if furthest is Stage.OVER:
+        return Status.FIXED
+    ranks = [stack.rank for stack in device.all_stacks()]
+    return Status.OK if max(ranks, default=0) else Status.UNKNOWN
+
+
+WORDS = (
+    (Verdict.LEGACY, Status.LEGACY),
+    (Verdict.INCOMPATIBLE, Status.INCOMPATIBLE),
+    (Verdict.AT_RISK, Status.AT_RISK),
+)
+"""What a device is called that makes such offers, the most telling first."""
+
+
+def _stage(device: Device, exposures: Sequence[Exposure], now_ns: int, calendar: Calendar) -> Stage:
+    """Tell how far a device is away from offers of one kind."""
+    if not exposures:
+        return Stage.NONE
+    last_ns = max(exposure.last_ns for exposure in exposures)
+    quiet_ns = now_ns - last_ns
+    if quiet_ns < IMPROVING_AFTER_NS or device.last_ok_ns is None:
+        return Stage.IN_USE
+    pause_ns = RHYTHMS * _rhythm_ns(exposures)
+    watched_ns = calendar.covered_ns(last_ns, now_ns)
+    is_quiet = watched_ns >= FIXED_AFTER_NS and quiet_ns >= pause_ns
+    if is_quiet and _is_proven(device, exposures, last_ns):
+        return Stage.OVER
+    if quiet_ns >= max(IMPROVING_AFTER_NS, pause_ns) and device.last_ok_ns > last_ns:
+        return Stage.IMPROVING
+    return Stage.IN_USE
 
 
 def turning_points(device: Device, latest_ns: int, calendar: Calendar) -> list[int]:
     """Return the moments at which time alone may change a device's status, up to one."""
     points = [calendar.after(device.last_ns, SILENT_AFTER_NS, latest_ns)]
-    exposures = device.exposures.values() if device.exposures else ()
-    legacy = [exposure for exposure in exposures if exposure.verdict is Verdict.LEGACY]
-    if legacy:
-        last_ns = max(exposure.last_ns for exposure in legacy)
-        points.append(last_ns + IMPROVING_AFTER_NS)
-        points.append(last_ns + RHYTHMS * _rhythm_ns(legacy))
-        points.append(calendar.after(last_ns, FIXED_AFTER_NS, latest_ns))
+    for verdict, _ in WORDS:
+        mine = [e for e in (device.exposures or {}).values() if e.verdict is verdict]
+        if mine:
+            last_ns = max(exposure.last_ns for exposure in mine)
+            points.append(last_ns + IMPROVING_AFTER_NS)
+            points.append(last_ns + RHYTHMS * _rhythm_ns(mine))
+            points.append(calendar.after(last_ns, FIXED_AFTER_NS, latest_ns))
     return sorted({point for point in points if point <= latest_ns})
 
 
@@ -585,36 +628,23 @@ def is_telling(device: Device) -> bool:
     return bool(device.exposures) or device.status is Status.REFUSED
 
 
-def _without_legacy(device: Device) -> Status:
-    exposures = device.exposures or {}
-    verdicts = {exposure.verdict for exposure in exposures.values()}
-    if Verdict.INCOMPATIBLE in verdicts:
-        return Status.INCOMPATIBLE
-    if Verdict.AT_RISK in verdicts:
-        return Status.AT_RISK
-    if Verdict.LEGACY in verdicts:
-        return Status.FIXED
-    ranks = [stack.rank for stack in device.all_stacks()]
-    return Status.OK if max(ranks, default=0) else Status.UNKNOWN
-
-
-def _rhythm_ns(legacy: list[Exposure]) -> int:
-    """Return the mean pause between old hellos; 0 if there was one only."""
-    hellos = sum(exposure.hellos for exposure in legacy)
+def _rhythm_ns(exposures: Sequence[Exposure]) -> int:
+    """Return the mean pause between hellos; 0 if there was one only."""
+    hellos = sum(exposure.hellos for exposure in exposures)
     if hellos < 2:
         return 0
-    first_ns = min(exposure.first_ns for exposure in legacy)
-    last_ns = max(exposure.last_ns for exposure in legacy)
+    first_ns = min(exposure.first_ns for exposure in exposures)
+    last_ns = max(exposure.last_ns for exposure in exposures)
     return (last_ns - first_ns) // (hellos - 1)
 
 
-def _is_proven(device: Device, legacy: list[Exposure], last_ns: int) -> bool:
-    """Tell whether each service that got old hellos has got enough good handshakes since.
+def _is_proven(device: Device, exposures: Sequence[Exposure], last_ns: int) -> bool:
+    """Tell whether each service that got such hellos has got enough good handshakes since.
 
-    Only stacks first seen after the last old hello count: one that was there before may be
+    Only stacks first seen after the last of them count: one that was there before may be
     another program, and says nothing about this one.
     """
-    wanted = {exposure.service for exposure in legacy}
+    wanted = {exposure.service for exposure in exposures}
     good = [s for s in device.stacks if VERDICTS[s.rank] is Verdict.OK and s.first[0] > last_ns]
     return all(
         sum(use.established for s in good for use in s.uses if use.service == service) >= PROOFS

@@ -350,6 +350,24 @@ def test_good_handshakes_with_one_service_do_not_prove_another_fixed():
     assert only_device(seen).status is Status.FIXED
 
 
+@pytest.mark.parametrize("verdict", [Verdict.INCOMPATIBLE, Verdict.AT_RISK])
+def test_device_that_lacked_cryptography_is_fixed_as_one_of_old_tls_is(verdict: Verdict):
+    seen = aggregate()
+    seen.observe(handshake(offer=hello(TLS_1_2, suites=(0x009D,))), judgement(verdict))
+    for day in (1, 2, 3, 4):
+        seen.observe(*new(day))
+    assert only_device(seen).status is Status.IMPROVING
+    seen.observe(*new(9))
+    assert only_device(seen).status is Status.FIXED
+    said = summary([], seen.snapshot(), FIT, PROFILES)["devices"][0]
+    assert "offered only what is or may be refused until 2026-11-23" in said["why"]
+    seen.observe(handshake(START_NS + 10 * DAY_NS, hello(TLS_1_2, suites=(0x009D,))), OK)
+    assert only_device(seen).status is Status.FIXED
+    again = handshake(START_NS + 11 * DAY_NS, hello(TLS_1_2, suites=(0x009D,)))
+    seen.observe(again, judgement(verdict))
+    assert only_device(seen).status.value == verdict.value
+
+
 # ----------------------------------------------------------------------- where a device stands
 
 
