@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 LISTED_FORMATS = ("table", "json", "ndjson", "csv")
 
-LATER = ("claim", "merge", "split", "export", "import")
+LATER = ("merge", "split", "export", "import")
 """What the contract promises and is not built yet."""
+
+DID = ("firmware", "setting", "relay", "replaced", "retired")
+"""What may be done about a device; see ``inventory.claim``."""
 
 EPILOG = """\b
 A device is named by its id, IP address or MAC.
@@ -298,6 +301,31 @@ def except_(
     _say(device, config, store, excepted=reason, excepted_until_ns=until_ns)
 
 
+@command.command("claim")
+@_of_one_device
+@click.option(
+    "--did",
+    metavar="|".join(DID),
+    type=click.Choice(DID),
+    help="What was done: what is seen from then on tells whether it helped.",
+)
+@click.option("--at", metavar="TIME", help="When: 2026-12-24T18:00; default: the newest time.")
+@click.option("--end", is_flag=True, help="Take the claim back.")
+def claim(
+    device: str, did: str | None, at: str | None, end: bool, config: str | None, store: str | None
+) -> None:
+    """Say that something was done about a device, and have it verified."""
+    if end == (did is not None):
+        raise click.UsageError("say what was done by --did, or --end the claim")
+    if end:
+        _say(device, config, store, did=None, did_at_ns=None)
+        return
+    settings = configured(config, store, False, 0, None).settings
+    newest_ns = open_reader(settings, None, "UTC").now_ns or 0
+    at_ns = newest_ns if at is None else parse_time(at, zone("UTC"), "--at")
+    _say(device, config, store, did=did, did_at_ns=at_ns)
+
+
 @command.command("forget")
 @_of_one_device
 def forget_device(device: str, config: str | None, store: str | None) -> None:
@@ -323,5 +351,5 @@ def diff(before: str, after: str | None, tz: str, config: str | None, store: str
 
     with ExitStack() as stack, now.database.errors():
         ((_, out),) = open_outputs(stack, "ndjson", (), [])
-        _write_ndjson(changes_json(then.devices(), now.devices()), out)
+        _write_ndjson(changes_json(then, now), out)
         out.flush()

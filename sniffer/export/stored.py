@@ -61,6 +61,20 @@ def stored_device(
             "reason": answer.excepted,
             "until": None if until_ns is None else timestamp(until_ns),
         },
+        "claim": claim_json(reader, device),
+    }
+
+
+def claim_json(reader: Reader, device: Stored) -> Json | None:
+    """Return what was done about a device and what became of it; None: nothing was."""
+    claim, found = device.answer.claim, reader.check(device)
+    if claim is None or found is None:
+        return None
+    return {
+        "did": claim.did.value,
+        "at": timestamp(claim.at_ns),
+        "state": found.state.value,
+        "since": timestamp(found.since_ns),
     }
 
 
@@ -68,25 +82,39 @@ CHANGES = ("new", "came-back", "worse", "improving", "fixed", "vanished", "chang
 """What may have become of a device between two moments."""
 
 
-def changes_json(before: Iterable[Stored], after: Iterable[Stored]) -> Iterator[Json]:
-    """Yield the devices that are not what they were, by site and address."""
-    were = {device.id: device.snapshot.status for device in before}
-    for device in after:
-        was, status = were.get(device.id), device.snapshot.status
-        if was is not status:
+def changes_json(before: Reader, after: Reader) -> Iterator[Json]:
+    """Yield the devices that are not what they were, by site and address.
+
+    Nor is one of which somebody says that it was mended, if it turns out otherwise than it did.
+    """
+    were = {
+        device.id: (device.snapshot.status, _state(claim_json(before, device)))
+        for device in before.devices()
+    }
+    for device in after.devices():
+        was, state = were.get(device.id, (None, None))
+        status, claim = device.snapshot.status, claim_json(after, device)
+        if was is not status or state != _state(claim):
             yield {
                 "id": device.id,
                 "ip": device.ip,
                 "change": change(was, status),
                 "before": None if was is None else was.value,
                 "after": status.value,
+                "claim": claim,
             }
+
+
+def _state(claim: Json | None) -> str | None:
+    return None if claim is None else str(claim["state"])
 
 
 def change(was: Status | None, status: Status) -> str:
     """Return the word for what became of a device; ``was`` None: it had not been seen."""
     if was is None:
         return "new"
+    if was is status:
+        return "changed"
     match status:
         case Status.SILENT:
             return "vanished"
@@ -140,6 +168,9 @@ def device_lines(
     """
     offers = {stack["id"]: stack["max_offered"] for stack in device["stacks"]}
     simulated = [(s["max_offered"], one) for s in device["stacks"] for one in s["simulation"]]
+    if (claim := device["claim"]) is not None:
+        at, since = (_minute(claim[key], zone) for key in ("at", "since"))
+        yield from ("", f"{at}  {words.claim_words(claim)}, since {since}")
     yield from ("", *service_lines(device, zone))
     yield from ("", *simulation_lines(simulated, device, zone))
     yield from ("", *story_lines(device, turns, zone))
@@ -237,6 +268,7 @@ DEVICE_COLUMNS = (
     "last_seen",
     "why",
     "next_step",
+    "claim",
 )
 """One per fact of a device that fits a cell. New ones are added at the end only."""
 
@@ -247,6 +279,8 @@ def device_cells(device: Mapping[str, Any]) -> dict[str, str]:
     breaks = device["breaks"] or {}
     cells["breaks"] = breaks.get("when")
     cells["names"] = " ".join(device["names"])
+    claim = device["claim"] or {}
+    cells["claim"] = " ".join([claim[key] for key in ("did", "state") if key in claim]) or None
     return {name: _cell(value) for name, value in cells.items()}
 
 

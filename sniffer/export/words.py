@@ -59,6 +59,24 @@ SIDE = {
     Side.UNKNOWN: "somebody",
 }
 
+DID = {
+    "firmware": "Firmware updated",
+    "setting": "Setting changed",
+    "relay": "Put behind a relay",
+    "replaced": "Replaced",
+    "retired": "Taken out of service",
+}
+"""What somebody says was done about a device."""
+
+CLAIM = {
+    "verified": "verified",
+    "pending": "nothing old since, not yet verified",
+    "not-seen-since": "not seen since",
+    "still-old": "still old",
+    "came-back": "came back",
+}
+"""What became of it."""
+
 WILL_BREAK = {True: "Yes", False: "No", None: "Cannot tell"}
 
 FIT = {True: "Fit to tell", False: "Not fit to tell"}
@@ -111,6 +129,11 @@ def break_words(will_break: bool | None, breaks: Mapping[str, str | None] | None
         case "dated" if told.get("until"):
             return f"{word}, by {told['until']}"
     return word
+
+
+def claim_words(claim: Mapping[str, str]) -> str:
+    """Return what was done about a device, as the inventory has it, and what became of it."""
+    return f"{DID[claim['did']]}: {CLAIM[claim['state']]}"
 
 
 def short_version(version: int | None) -> str:

@@ -374,6 +374,43 @@ def test_exception_holds_until_its_end_and_then_speaks_up_again(tmp_path: Path) 
     assert ran.returncode == 2
 
 
+def test_claim_stands_in_every_view_and_is_taken_back(tmp_path: Path) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    assert device_of(tmp_path, "10.20.1.30")["claim"] is None
+    at = "2026-11-24T00:00"
+    asked("devices", "claim", "10.20.1.30", "--did", "firmware", "--at", at, cwd=tmp_path)
+    claim = {
+        "did": "firmware",
+        "at": "2026-11-24T00:00:00.000000Z",
+        "state": "still-old",
+        "since": "2026-11-24T06:55:00.598466Z",
+    }
+    device = device_of(tmp_path, "10.20.1.30")
+    assert device["claim"] == claim | {"since": device["claim"]["since"]}
+    assert device["claim"]["since"].startswith("2026-11-24T06:55:00.")
+    show = ("devices", "show", "10.20.1.30")
+    assert json.loads(asked(*show, "--format", "json", cwd=tmp_path))["claim"] == device["claim"]
+    shown = asked(*show, cwd=tmp_path).decode()
+    assert "\n2026-11-24 00:00  Firmware updated: still old, since 2026-11-24 06:55\n" in shown
+    assert "Firmware updated: " in asked("devices", cwd=tmp_path).decode()
+    rows = csv.DictReader(io.StringIO(asked("devices", "--format", "csv", cwd=tmp_path).decode()))
+    assert [row["claim"] for row in rows if row["ip"] == "10.20.1.30"] == ["firmware still-old"]
+    changes = asked("devices", "diff", "2026-11-24T06:00", cwd=tmp_path).splitlines()
+    (changed,) = [one for one in map(json.loads, changes) if one["ip"] == "10.20.1.30"]
+    assert (changed["change"], changed["before"], changed["after"]) == (
+        *("changed", "refused", "refused"),
+    )
+    assert changed["claim"] == device["claim"]
+    asked("devices", "claim", "10.20.1.30", "--end", cwd=tmp_path)
+    assert device_of(tmp_path, "10.20.1.30")["claim"] is None
+    # Without a time it is the newest that was covered: nothing was seen since.
+    asked("devices", "claim", "10.20.1.30", "--did", "retired", cwd=tmp_path)
+    assert device_of(tmp_path, "10.20.1.30")["claim"]["state"] == "not-seen-since"
+    for wrong in ((), ("--did", "prayed"), ("--did", "firmware", "--end")):
+        ran = hellowatch("devices", "claim", "10.20.1.30", *wrong, "--store", STORE, cwd=tmp_path)
+        assert ran.returncode == 2
+
+
 def test_forgotten_device_does_not_come_back_by_what_was_read_before(tmp_path: Path) -> None:
     analyzed(OFFICE, cwd=tmp_path)
     asked("devices", "own", "10.20.1.30", "Facility", cwd=tmp_path)

@@ -11,9 +11,11 @@ from parsers.tls.facts import TLS_1_2
 from sniffer.config import DEFAULT_PORTS
 from sniffer.event import Outcome, Side, Status, Verdict
 from sniffer.export.ecs import encode
+from sniffer.inventory.claim import Did, State
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.delta import Delta, Judged, Watched
 from sniffer.inventory.device import Calendar
+from sniffer.inventory.store.answers import say
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.reader import Reader
 from sniffer.inventory.store.writer import Writer
@@ -156,6 +158,56 @@ def test_any_day_of_the_month_is_answered_as_it_was(tmp_path) -> None:
         for ip, turns in STORIES.items():
             expected = [status for since_ns, status in turns if since_ns <= moment_ns][-1]
             assert found[ip] is expected, (ip, number)
+
+
+CLAIMS = [
+    # device, what was done, when, asked when: what became of it, since when
+    ("10.0.0.1", Did.FIRMWARE, day(5, 0), 5.05, State.NOT_SEEN, day(5, 0)),
+    ("10.0.0.1", Did.FIRMWARE, day(5, 0), 30, State.STILL_OLD, day(5)),
+    ("10.0.0.2", Did.SETTING, day(25, 0), 40, State.STILL_OLD, day(25)),
+    ("10.0.0.3", Did.FIRMWARE, day(20, 0), 20.5, State.PENDING, day(20)),
+    ("10.0.0.3", Did.FIRMWARE, day(20, 0), 25, State.PENDING, day(20)),
+    ("10.0.0.3", Did.FIRMWARE, day(20, 0), 40, State.VERIFIED, day(26)),
+    # Claimed a day too early: old hellos followed, and then none.
+    ("10.0.0.3", Did.FIRMWARE, day(19, 0), 20.5, State.STILL_OLD, day(19)),
+    ("10.0.0.3", Did.FIRMWARE, day(19, 0), 23, State.PENDING, day(22)),
+    ("10.0.0.3", Did.FIRMWARE, day(19, 0), 40, State.VERIFIED, day(26)),
+    # Claimed long after: what was seen bears it out at once, if it is still seen.
+    ("10.0.0.3", Did.FIRMWARE, day(50, 0), 50.05, State.NOT_SEEN, day(50, 0)),
+    ("10.0.0.3", Did.FIRMWARE, day(50, 0), 55, State.VERIFIED, day(50, 0)),
+    ("10.0.0.4", Did.FIRMWARE, day(12, 0), 40, State.NOT_SEEN, day(12, 0)),
+    ("10.0.0.4", Did.RETIRED, day(12, 0), 40, State.NOT_SEEN, day(12, 0)),
+    ("10.0.0.4", Did.RETIRED, day(12, 0), 50, State.VERIFIED, day(44)),
+    ("10.0.0.4", Did.RETIRED, day(8, 0), 50, State.CAME_BACK, day(8)),
+    ("10.0.0.5", Did.REPLACED, day(10, 0), 20, State.VERIFIED, day(16)),
+    ("10.0.0.5", Did.REPLACED, day(10, 0), 30.5, State.CAME_BACK, day(30)),
+    ("10.0.0.5", Did.REPLACED, day(10, 0), 50, State.CAME_BACK, day(30)),
+    # Done again: it came back before, so that is no proof any more.
+    ("10.0.0.5", Did.FIRMWARE, day(31, 0), 50, State.STILL_OLD, day(31)),
+    # Of one that is ok the days alone are known.
+    ("10.0.0.6", Did.RETIRED, day(20, 0), 40, State.CAME_BACK, day(40, 0)),
+    ("10.0.0.6", Did.FIRMWARE, day(20, 0), 40, State.VERIFIED, day(20, 0)),
+]
+
+
+@pytest.fixture(scope="module")
+def whole_month(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    folder = tmp_path_factory.mktemp("month")
+    return kept(f"sqlite:///{folder}/store.db", [in_order()])
+
+
+@pytest.mark.parametrize(("ip", "did", "at_ns", "asked", "state", "since_ns"), CLAIMS)
+def test_claim_is_borne_out_by_what_is_seen_after_it(
+    whole_month: Reader, ip: str, did: Did, at_ns: int, asked: float, state: State, since_ns: int
+) -> None:
+    database = whole_month.database
+    (found,) = whole_month.find(ip)
+    say(database, found.id, did=did.value, did_at_ns=at_ns)
+    then = Reader(database, DEFAULT_PORTS, START_NS + round(asked * DAY_NS))
+    (device,) = then.find(ip)
+    assert then.check(device) == (state, since_ns)
+    before = Reader(database, DEFAULT_PORTS, at_ns - 1)
+    assert before.check(before.find(ip)[0]) is None
 
 
 def test_days_not_watched_are_left_out_of_the_time() -> None:

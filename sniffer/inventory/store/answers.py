@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from sniffer.inventory.claim import Claim, Did
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.database import Database
 
@@ -18,6 +19,16 @@ class Answer(NamedTuple):
     """Why it may stay as it is."""
     excepted_until_ns: int | None = None
     """When it speaks up again; None: never."""
+    did: str | None = None
+    """What was done about it, and when."""
+    did_at_ns: int | None = None
+
+    @property
+    def claim(self) -> Claim | None:
+        """What was done about the device."""
+        if self.did is None or self.did_at_ns is None:
+            return None
+        return Claim(Did(self.did), self.did_at_ns)
 
     def excepts(self, now_ns: int) -> bool:
         """Tell whether a device may stay as it is at a time."""

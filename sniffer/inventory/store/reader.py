@@ -16,6 +16,7 @@ from sniffer.config import Ports
 from sniffer.errors import StoreError
 from sniffer.event import Outcome, Status, Verdict
 from sniffer.inventory.aggregate import DeviceSnapshot, device_snapshot
+from sniffer.inventory.claim import Check, check
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import DAY_NS, NEEDS_ACTION, Calendar, Device, Shape, status
 from sniffer.inventory.passage import Passages
@@ -90,6 +91,17 @@ class Reader:
             with self.database.read() as connection:
                 self._passages[site] = read_passages(connection, site, self._as_of_ns)
         return self._passages[site]
+
+    def check(self, device: Stored) -> Check | None:
+        """Return what became of what was done about a device; None: nothing had been done."""
+        claim = device.answer.claim
+        now_ns = self.now_ns or 0
+        if claim is None or claim.at_ns > now_ns:
+            return None
+        with self.database.read() as connection:
+            pulses = self._pulses(connection, device.id)
+        pulses = [pulse for pulse in pulses if pulse.first_ns <= now_ns]
+        return check(claim, pulses, self.story(device), device.snapshot.last_ns)
 
     def lately(self, device: Stored) -> Counts:
         """Count a device's handshakes that were established lately, to the hour."""

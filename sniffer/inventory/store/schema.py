@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0004"
+VERSION = "0005"
 """The newest migration."""
 
 metadata = MetaData()
@@ -167,8 +167,11 @@ answer = Table(
     Column("ticket", Text),
     Column("excepted", Text),
     Column("excepted_until_ns", BigInteger),
+    Column("did", Text),
+    Column("did_at_ns", BigInteger),
 )
-"""What people say of a device. ``excepted`` is the reason why it may stay as it is."""
+"""What people say of a device. ``excepted`` is the reason why it may stay as it is, ``did``
+what was done about it."""
 
 saying = Table(
     "saying",
