@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST_NEEDS := cc:gcc tshark:tshark tcpdump:tcpdump promtool:prometheus ip:iproute2 groff:groff-base ethtool:ethtool \
 	curl:curl openssl:openssl /usr/sbin/dovecot:dovecot-core /usr/lib/dovecot/imap-login:dovecot-imapd \
 	/usr/lib/dovecot/pop3-login:dovecot-pop3d pg_ctlcluster:postgresql \
-	bzip2:bzip2 xz:xz-utils zip:zip zstd:zstd
+	chromium:chromium bzip2:bzip2 xz:xz-utils zip:zip zstd:zstd
 
 digest = $(shell find $(1) -type f -not -name '*.py[co]' -print0 \
 	| LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from parsers.tls.names import VERSIONS
-from sniffer.event import Outcome, Status, Verdict
+from sniffer.event import Outcome, Verdict
 from sniffer.export import words
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import NEEDS_ACTION, VERDICT_RANK
@@ -115,7 +115,7 @@ class Row(NamedTuple):
 
 
 def _print_devices(summary: Summary, console: "Console", zone: tzinfo) -> None:
-    devices = sorted(summary["devices"], key=_urgency)
+    devices = sorted(summary["devices"], key=words.urgency)
     rows = [row for device in devices for row in _rows(device, zone)]
     shown = rows[:MOST_ROWS]
     heads = [head.format(zone=_zone_name(devices[0]["last_seen"], zone)) for head in GRID]
@@ -238,25 +238,6 @@ STYLES = {
 }
 
 _CODES = {name: code for code, name in VERSIONS.items()}
-
-_STATUS_ORDER = (
-    Status.REFUSED,
-    Status.LEGACY,
-    Status.INCOMPATIBLE,
-    Status.AT_RISK,
-    Status.IMPROVING,
-    Status.RELAYED,
-    Status.EXCEPTED,
-    Status.SILENT,
-    Status.UNKNOWN,
-    Status.FIXED,
-    Status.OK,
-)
-
-
-def _urgency(device: Mapping[str, Any]) -> tuple[bool, int]:
-    """Sort what will break first; among equals the summary's order, by address, stays."""
-    return device["will_break"] is not True, _STATUS_ORDER.index(Status(device["status"]))
 
 
 def _rows(device: Mapping[str, Any], zone: tzinfo) -> Iterator[Row]:

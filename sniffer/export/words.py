@@ -5,6 +5,7 @@ table are shown as they are.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from parsers.tls.facts import TLS_1_0
 from parsers.tls.names import version as version_name
@@ -76,6 +77,21 @@ CLAIM = {
     "came-back": "came back",
 }
 """What became of it."""
+
+MOST_URGENT = (
+    Status.REFUSED,
+    Status.LEGACY,
+    Status.INCOMPATIBLE,
+    Status.AT_RISK,
+    Status.IMPROVING,
+    Status.RELAYED,
+    Status.EXCEPTED,
+    Status.SILENT,
+    Status.UNKNOWN,
+    Status.FIXED,
+    Status.OK,
+)
+"""Statuses by how soon somebody has to look."""
 
 WILL_BREAK = {True: "Yes", False: "No", None: "Cannot tell"}
 
@@ -170,3 +186,18 @@ def duration(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, which takes an s unless it is one."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def octets(number: int) -> str:
+    """Return a number of octets in the largest unit that fits."""
+    size = float(number)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def urgency(device: Mapping[str, Any]) -> tuple[bool, int]:
+    """Return what sorts devices of a summary: what breaks first comes first."""
+    return device["will_break"] is not True, MOST_URGENT.index(Status(device["status"]))

@@ -128,8 +128,9 @@ def _result(told: dict[str, Any]) -> Result:
     wrong = [entry for entry in inputs if entry["problem"] is not None]
     problem = None
     if wrong:
-        problem = f"{wrong[0]['path']}: {wrong[0]['problem']}"
-        problem += f" (and {len(wrong) - 1} more)" * (len(wrong) > 1)
+        where = f"{wrong[0]['path']}: " if len(inputs) > 1 else ""
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        problem = f"{where}{wrong[0]['problem']}{more}"
     return Result(
         state="done" if states == {"ok"} else "failed" if states == {"failed"} else "partial",
         problem=problem,

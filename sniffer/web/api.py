@@ -129,7 +129,7 @@ async def _reserve(request: Request) -> Response:
 async def patch_capture(request: Request) -> Response:
     """Take the next octets of a capture that comes in pieces."""
     services = Services.of(request)
-    capture = _capture(request)
+    capture = capture_of(request)
     if capture.state is not State.UPLOADING or capture.size is None:
         raise Problem(409, "this capture is here whole; nothing can be added to it")
     offset = request.headers.get(OFFSET, "")
@@ -202,7 +202,7 @@ async def list_captures(request: Request) -> Response:
 
 async def get_capture(request: Request) -> Response:
     """Tell how far a capture has come and, when that is so, what was found."""
-    services, capture = Services.of(request), _capture(request)
+    services, capture = Services.of(request), capture_of(request)
     head = msgspec.json.encode(told(services, capture))
     if capture.state not in (State.DONE, State.PARTIAL):
         return Response(head, media_type="application/json")
@@ -230,7 +230,7 @@ async def get_summary(request: Request) -> Response:
 
 async def get_progress(request: Request) -> Response:
     """Follow a capture until its analysis is over: server-sent events, each the whole state."""
-    services, capture = Services.of(request), _capture(request)
+    services, capture = Services.of(request), capture_of(request)
 
     async def states() -> AsyncIterator[dict[str, str]]:
         while True:
@@ -246,7 +246,7 @@ async def get_progress(request: Request) -> Response:
 
 async def keep_capture(request: Request) -> Response:
     """Keep a capture until somebody deletes it."""
-    services, capture = Services.of(request), _capture(request)
+    services, capture = Services.of(request), capture_of(request)
     capture.is_kept = True
     services.captures.save(capture)
     return _json(told(services, capture))
@@ -254,7 +254,7 @@ async def keep_capture(request: Request) -> Response:
 
 async def delete_capture(request: Request) -> Response:
     """Remove a capture, and all that was found in it."""
-    services, capture = Services.of(request), _capture(request)
+    services, capture = Services.of(request), capture_of(request)
     if capture.id in services.receiving:
         raise Problem(409, "its octets are still coming; end the upload first")
     await services.analyses.cancel(capture)
@@ -302,7 +302,7 @@ def _accepted(captures: list[Capture]) -> Response:
 
 
 def _result(request: Request, file: str, kind: str) -> Response:
-    services, capture = Services.of(request), _capture(request)
+    services, capture = Services.of(request), capture_of(request)
     if capture.state not in OVER:
         raise Problem(409, f"its analysis is not over: it is {capture.state.value}")
     if capture.state is State.FAILED:
@@ -310,7 +310,8 @@ def _result(request: Request, file: str, kind: str) -> Response:
     return FileResponse(services.captures.path(capture, file), media_type=kind)
 
 
-def _capture(request: Request) -> Capture:
+def capture_of(request: Request) -> Capture:
+    """Return the capture that a path names. Raises Problem."""
     capture = Services.of(request).captures.get(request.path_params["id"])
     if capture is None:
         raise Problem(404, "there is no such capture; its time may be over")

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,9 +16,10 @@ from starlette.types import ASGIApp
 
 from sniffer.config import split_address
 from sniffer.errors import StoreError
-from sniffer.web import api, inventory, openapi
+from sniffer.web import api, inventory, openapi, pages
 from sniffer.web.guard import Guard, own_hosts
 from sniffer.web.problems import Problem, response
+from sniffer.web.render import page
 from sniffer.web.services import Services
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ def application(services: Services) -> ASGIApp:
     app = Starlette(
         routes=[
             *paths,
+            *pages.routes(),
             openapi.route(paths, services.version),
             Route("/-/healthy", healthy, methods=["GET"]),
             Route("/-/ready", healthy, methods=["GET"]),
@@ -70,7 +73,19 @@ async def healthy(_request: Request) -> Response:
 
 async def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 (tells mypy, always true)
-    return response(error, request.url.path)
+    return _refused(request, error)
+
+
+def _refused(request: Request, problem: Problem) -> Response:
+    """Tell a program, or somebody who reads a page."""
+    if request.url.path.startswith(api.PREFIX) or "text/html" not in request.headers.get(
+        "accept", ""
+    ):
+        return response(problem, request.url.path)
+    title = HTTPStatus(problem.status).phrase
+    made = page(request, "problem.html", status=problem.status, title=title, detail=problem.detail)
+    made.headers.update(problem.headers)
+    return made
 
 
 async def _library_told(request: Request, error: Exception) -> Response:
@@ -81,21 +96,21 @@ async def _library_told(request: Request, error: Exception) -> Response:
     }
     detail = why.get(error.status_code, error.detail)
     headers = dict(error.headers or {})
-    return response(Problem(error.status_code, detail, headers), request.url.path)
+    return _refused(request, Problem(error.status_code, detail, headers))
 
 
 async def _gone(request: Request, _error: Exception) -> Response:
-    return response(Problem(400, "the request ended early"), request.url.path)
+    return _refused(request, Problem(400, "the request ended early"))
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:
     why = f"the inventory cannot be read: {getattr(error, 'why', error)}"
-    return response(Problem(503, why), request.url.path)
+    return _refused(request, Problem(503, why))
 
 
 async def _mistake(request: Request, _error: Exception) -> Response:
     why = "a mistake of HelloWatch itself; its log has a line about it"
-    return response(Problem(500, why), request.url.path)
+    return _refused(request, Problem(500, why))
 
 
 async def _expire(services: Services) -> None:
