@@ -83,7 +83,7 @@ def test_version_says_whether_it_is_compiled(tmp_path: Path) -> None:
 
 LATER_USES = (
     *([name] for name in LATER),
-    *(["devices", what, "10.0.0.7"] for what in ("claim", "merge", "split", "export")),
+    *(["devices", what, "10.0.0.7"] for what in ("merge", "split", "export")),
     ["devices", "import", "-"],
     ["watch", "printer", "--timeout", "10m"],
     ["report", "--for", "manager", "-o", "report.html"],
