@@ -113,6 +113,7 @@ def list_devices(
     configuration = configured(config, store, quiet, verbose, log_format)
     zone_chosen = zone(tz)
     reader = open_reader(configuration.settings, as_of, tz)
+    from sniffer.export.findings import enforcement_json
     from sniffer.export.stored import stored_devices
 
     if form is None and not outputs:
@@ -122,7 +123,9 @@ def list_devices(
         for kind, out in open_outputs(stack, form, outputs, []):
             devices = stored_devices(reader, profiles)
             if kind == "table":
-                write_table(_picture(reader, list(devices)), out, zone_chosen, color)
+                found = [enforcement_json(one, profiles) for one in reader.enforcements()]
+                picture = _picture(reader, list(devices)) | {"findings": found}
+                write_table(picture, out, zone_chosen, color)
             else:
                 WRITERS[kind](devices, out)
             out.flush()

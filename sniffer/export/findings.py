@@ -5,7 +5,9 @@ from typing import Any
 
 from sniffer.event import FindingKind, address
 from sniffer.export.ecs import timestamp
+from sniffer.inventory.enforcement import Enforcement
 from sniffer.inventory.findings import FindingSnapshot
+from sniffer.judge.profile import Profile
 from sniffer.log import printable
 
 SENTENCES: Mapping[FindingKind, str] = {
@@ -25,6 +27,31 @@ SENTENCES: Mapping[FindingKind, str] = {
     ),
     FindingKind.UPGRADE_MISSING: "{server} ({service}) did not offer TLS to {device}.",
 }
+
+
+ENFORCEMENT = "enforcement-reached"
+"""The kind of a finding that is not about clear text, nor about one device."""
+
+
+def enforcement_json(found: Enforcement, profiles: Mapping[str, Profile]) -> dict[str, Any]:
+    """Return what tells that a provider has begun to refuse old TLS here."""
+    profile = profiles.get(found.destination)
+    title = found.destination if profile is None else profile.title
+    day = timestamp(found.first_ns)[:10]
+    return {
+        "kind": ENFORCEMENT,
+        "device": None,
+        "devices": [address(octets) for octets in found.addresses],
+        "service": found.service,
+        "destination": {"ip": None, "port": None, "name": found.destination},
+        "count": len(found.addresses),
+        "first_seen": timestamp(found.first_ns),
+        "last_seen": timestamp(found.last_ns),
+        "text": (
+            f"Enforcement seems to have reached you on {day}: {title} ({found.service}) took in "
+            f"{len(found.addresses)} devices before, and refuses them since."
+        ),
+    }
 
 
 def finding_json(finding: FindingSnapshot) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sniffer.inventory.aggregate import VERSIONS, DeviceSeries, Figures, read_se
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.delta import StoreFigures
 from sniffer.inventory.device import NEEDS_ACTION
+from sniffer.inventory.enforcement import enforcements
 from sniffer.judge.profile import Profile, unix_seconds
 from sniffer.log import one_line
 from sniffer.track.counters import INCOMPLETE_REASONS
@@ -201,6 +202,13 @@ def _handshakes(facts: Facts) -> Iterator[Sample]:
         key = (cell.service, _version(cell.version), cell.outcome.value)
         counts[key] = counts.get(key, 0) + cell.hellos
     yield from counts.items()
+
+
+def _reached(facts: Facts) -> Iterator[Sample]:
+    newest = {}
+    for found in enforcements(facts.figures.turned, facts.figures.passages):
+        newest[found.destination, found.service] = found.first_ns / 1e9
+    yield from newest.items()
 
 
 def _findings(facts: Facts) -> Iterator[Sample]:
@@ -427,6 +435,13 @@ ROWS = (
         (),
         "Devices forgotten for want of room in memory.",
         _one(lambda facts: facts.figures.devices_let_go),
+    ),
+    Row(
+        "hellowatch_enforcement_reached_timestamp_seconds",
+        "gauge",
+        ("profile", "protocol"),
+        "When several devices that a provider took in were refused by it at once, the last time.",
+        _reached,
     ),
     Row(
         "hellowatch_profile_enforcement_start_timestamp_seconds",

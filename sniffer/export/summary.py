@@ -10,7 +10,7 @@ from typing import Any
 from parsers.tls.names import version as version_name
 from sniffer.event import Side, Status, address
 from sniffer.export.ecs import timestamp
-from sniffer.export.findings import finding_json
+from sniffer.export.findings import ENFORCEMENT, enforcement_json, finding_json
 from sniffer.inventory.aggregate import (
     Cell,
     DeviceSnapshot,
@@ -21,6 +21,7 @@ from sniffer.inventory.aggregate import (
 from sniffer.inventory.assessment import Assessment, Remark, assess, programs
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import OTHER, Evidence
+from sniffer.inventory.enforcement import Enforcement, enforcements, turned
 from sniffer.inventory.sayings import NAME
 from sniffer.inventory.simulate import LATELY_DAYS, Break, Observed, Prospect
 from sniffer.judge.profile import Profile
@@ -39,14 +40,18 @@ def summary(
 ) -> Json:
     """Return the summary of what was read. ``inputs`` is passed on as it is."""
     devices = devices_json(snapshot, coverage, profiles)
+    reached = enforcements_in(snapshot)
     return {
         "inputs": [dict(told) for told in inputs],
         "coverage": coverage_json(coverage, snapshot.devices_let_go),
         "profile": profiles_json(snapshot, profiles),
         "totals": totals_json(snapshot),
         "devices": devices,
-        "findings": [finding_json(finding) for finding in snapshot.findings],
-        "finding_totals": finding_totals(snapshot),
+        "findings": [
+            *(finding_json(finding) for finding in snapshot.findings),
+            *(enforcement_json(found, profiles) for found in reached),
+        ],
+        "finding_totals": finding_totals(snapshot, len(reached)),
     }
 
 
@@ -213,9 +218,20 @@ def totals_json(snapshot: Snapshot) -> Json:
     }
 
 
-def finding_totals(snapshot: Snapshot) -> dict[str, int]:
+def enforcements_in(snapshot: Snapshot) -> list[Enforcement]:
+    """Return what tells of providers that have begun to refuse old TLS."""
+    turns = (
+        turn
+        for device in snapshot.devices
+        for stack in device.stacks
+        for turn in turned(device.address, stack.uses)
+    )
+    return enforcements(turns, snapshot.passages)
+
+
+def finding_totals(snapshot: Snapshot, reached: int = 0) -> dict[str, int]:
     """Return the exact counts of findings by kind, also of those that found no room."""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = {ENFORCEMENT: reached} if reached else {}
     for _, kind, count in snapshot.finding_totals:
         counts[kind] = counts.get(kind, 0) + count
     return dict(sorted(counts.items()))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 from parsers.tls.names import VERSIONS
 from sniffer.event import Outcome, Verdict
 from sniffer.export import words
+from sniffer.export.findings import ENFORCEMENT
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import NEEDS_ACTION, VERDICT_RANK
 from sniffer.log import one_line
@@ -126,6 +127,9 @@ def _print_devices(summary: Summary, console: "Console", zone: tzinfo) -> None:
     if len(rows) > MOST_ROWS:
         more = words.counted(len(rows) - MOST_ROWS, "more row")
         console.print(f"... and {more}: --format json has all of them.")
+    for finding in summary.get("findings", ()):
+        if finding["kind"] == ENFORCEMENT:
+            console.print(f"\n{finding['text']}", soft_wrap=True)
     acting = sum(device["status"] in NEEDS_ACTION for device in devices)
     told = words.counted(len(devices), "device")
     hellos = words.counted(summary["totals"]["hellos"], "hello")

@@ -60,8 +60,9 @@ from sniffer.inventory.device import (
     status,
     tally,
 )
+from sniffer.inventory.enforcement import Turned, turned
 from sniffer.inventory.findings import Findings, FindingSnapshot, by_source
-from sniffer.inventory.passage import Passage, Passages, merge_passages, passage_key
+from sniffer.inventory.passage import NOWHERE, Passage, Passages, merge_passages, passage_key
 from sniffer.inventory.sayings import Saying, Sayings
 from sniffer.judge.profile import Profile
 
@@ -261,6 +262,9 @@ class Figures(NamedTuple):
     devices_let_go: int
     findings: dict[tuple[str, str], int]
     """By service and kind."""
+    turned: tuple[Turned, ...] = ()
+    """Devices that were taken in somewhere and are not any more."""
+    passages: Passages = NOWHERE
     sayings_let_go: int = 0
     """Names and facts that found no room."""
 
@@ -548,8 +552,16 @@ class Aggregate:
             devices_folded=series.folded,
             devices_let_go=self.devices_let_go,
             findings=dict(self._findings.totals),
+            turned=tuple(self._turned()),
+            passages=self.passages(),
             sayings_let_go=self._sayings.let_go,
         )
+
+    def _turned(self) -> Iterator[Turned]:
+        for address, device in self._telling.items():
+            if device.is_failing:
+                for stack in device.stacks:
+                    yield from turned(address, stack.uses)
 
     def _device(self, source: bytes, time_ns: int) -> Device:
         device = self._quiet.get(source)

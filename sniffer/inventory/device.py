@@ -216,6 +216,11 @@ class Use(Trail):
         self.alert_ns: int | None = None
         """The newest refusal that was spelt out as an alert."""
 
+    @property
+    def verdict(self) -> Verdict:
+        """The most telling one it got there."""
+        return VERDICTS[self.rank]
+
     def count(self, time_ns: int, outcome: Outcome, refused_by: str | None) -> None:
         """Count one handshake and how it ended."""
         established = outcome is Outcome.ESTABLISHED

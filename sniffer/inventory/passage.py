@@ -49,6 +49,8 @@ class Passage(Struct):
 Passages = Mapping[str, Passage]
 """By ``passage_key``."""
 
+NOWHERE: Passages = {}
+
 
 def passage_key(service: str, destination: str) -> str:
     """Return the words of a passage as one."""

@@ -4,6 +4,7 @@ Every answer is read in short transactions, so that nobody who writes has to wai
 reader, however long the list is.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from sniffer.inventory.aggregate import DeviceSnapshot, device_snapshot
 from sniffer.inventory.claim import Check, check
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import DAY_NS, NEEDS_ACTION, Calendar, Device, Shape, status
+from sniffer.inventory.enforcement import Enforcement, Turned, enforcements, turned
 from sniffer.inventory.passage import Passages
 from sniffer.inventory.simulate import LATELY_NS, Counts
 from sniffer.inventory.store import schema
@@ -92,6 +94,23 @@ class Reader:
                 self._passages[site] = read_passages(connection, site, self._as_of_ns)
         return self._passages[site]
 
+    def enforcements(self) -> list[Enforcement]:
+        """Return what tells of providers that have begun to refuse old TLS, by site."""
+        sites: dict[str, list[Turned]] = defaultdict(list)
+        for device in self.devices(telling_only=True):
+            snapshot = device.snapshot
+            if not snapshot.is_failing:
+                continue
+            with self.database.read() as connection:
+                pulses = self._pulses(connection, device.id)
+            for stack in snapshot.stacks:
+                sites[device.site] += turned(snapshot.address, stack.uses, pulses)
+        return [
+            found
+            for site, turns in sorted(sites.items())
+            for found in enforcements(turns, self.passages(site))
+        ]
+
     def check(self, device: Stored) -> Check | None:
         """Return what became of what was done about a device; None: nothing had been done."""
         claim = device.answer.claim
@@ -147,12 +166,17 @@ class Reader:
                 whole.merge(msgspec.json.decode(facts, type=Coverage))
         return whole
 
-    def devices(self) -> Iterator[Stored]:
-        """Yield the devices that had been seen, by site and address."""
+    def devices(self, *, telling_only: bool = False) -> Iterator[Stored]:
+        """Yield the devices that had been seen, by site and address.
+
+        ``telling_only``: of which more is kept than days and totals.
+        """
         told = schema.device
         after: tuple[str, bytes] | None = None
         while True:
             asked = sa.select(told).order_by(told.c.site, told.c.address).limit(PAGE)
+            if telling_only:
+                asked = asked.where(told.c.is_telling)
             if after is not None:
                 asked = asked.where(sa.tuple_(told.c.site, told.c.address) > sa.tuple_(*after))
             with self.database.read() as connection:
