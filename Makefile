@@ -57,6 +57,7 @@ fix: $(EQUIPPED) ## mend what ruff can mend
 pcaps: debian $(EQUIPPED) ## play the captures in pcaps/ anew, and write what they hold
 	@PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_pcaps.py
 	PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_program_pcaps.py || echo 'Those of programs stay as they are.'
+	PYTHONPATH='$(CURDIR)' $(BIN)/python tools/make_discovery_pcaps.py || echo 'Those of names stay as they are.'
 	$(MAKE) golden
 
 golden: debian $(EQUIPPED) ## write what pcaps/ and the kinds of case hold, as tshark reads it

@@ -8,7 +8,7 @@ from parsers import ip, link, tcp, tunnel
 from parsers.answer import FOUND, NO_MATCH
 from parsers.batch import Batch
 from parsers.frame import Frame
-from parsers.layers import DEPTH, ETHERIP, GRE, IP, IP_IN_IP, IPV4, IPV6, OTHER, TCP, UDP
+from parsers.layers import DATAGRAM, DEPTH, ETHERIP, GRE, IP, IP_IN_IP, IPV4, IPV6, OTHER, TCP, UDP
 
 MOST_LAYERS = 16
 
@@ -27,7 +27,7 @@ def decode(batch: Batch, index: int, frame: Frame) -> int:
         following = frame.next
         if following == TCP:
             return tcp.read(batch.wire, frame)
-        if following == OTHER:
+        if following in (OTHER, DATAGRAM):
             return NO_MATCH
         if following in (IP, IPV4, IPV6):
             answer = ip.read(batch.wire, frame)

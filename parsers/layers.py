@@ -32,6 +32,8 @@ CISCO_HDLC = 21
 IP_IN_IP = 22
 """IPv4 or IPv6 straight inside IP."""
 ETHERIP = 23
+DATAGRAM = 24
+"""UDP that is no tunnel's, whose header is read: no TCP in it."""
 
 # Why a frame was not read to its end; 0: it was.
 READ = 0

@@ -25,6 +25,7 @@ A port number is a guess: the header has to agree, or it is plain UDP.
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.frame import Frame
 from parsers.layers import (
+    DATAGRAM,
     ETHERIP,
     ETHERNET,
     GRE,
@@ -151,10 +152,13 @@ def _erspan(wire: memoryview, frame: Frame, at: int, size: int) -> int:
 def _udp(wire: memoryview, frame: Frame) -> int:
     at = frame.at
     have = frame.end - at
-    port = 0
-    if have >= 8:
-        port = wire[at + 2] << 8 | wire[at + 3]
-    frame.next = OTHER
+    if have < 8:
+        frame.next = OTHER
+        return FOUND
+    port = wire[at + 2] << 8 | wire[at + 3]
+    frame.source_port = wire[at] << 8 | wire[at + 1]
+    frame.destination_port = port
+    frame.next = DATAGRAM
     if port in (PORT_VXLAN, PORT_VXLAN_LINUX):
         if have >= 16 and wire[at + 8] & 0x08 and wire[at + 15] == 0:
             return _carries(frame, TUNNEL_VXLAN, _number(wire, at + 12) >> 8, 16, ETHERNET)

@@ -12,15 +12,16 @@ from msgspec import Struct
 from parsers.batch import Batch
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile, captures
 from sniffer.capture.source import Source
-from sniffer.config import InventorySettings, Ports, TrackSettings
+from sniffer.config import IdentifySettings, InventorySettings, Ports, TrackSettings
 from sniffer.errors import InputError
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
-from sniffer.judge.profile import Profile
+from sniffer.judge.profile import Profile, wanted_names
 from sniffer.judge.verdict import Judge
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline, Sink
 from sniffer.survey import Facts, Survey
+from sniffer.track.discovery import listen
 from sniffer.track.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Analysis:
         forced: Profile | None = None,
         track: TrackSettings | None = None,
         inventory: InventorySettings | None = None,
+        identify: IdentifySettings | None = None,
         sinks: tuple[Sink, ...] = (),
         waiting: AbstractContextManager[object] | None = None,
         limit: Limit | None = None,
@@ -80,6 +82,7 @@ class Analysis:
         self.profiles = profiles
         self.forced = forced
         self.track = track or TrackSettings()
+        self.identify = identify or IdentifySettings()
         self.sinks = sinks
         self.waiting = waiting or nullcontext()
         self.limit = limit
@@ -134,6 +137,7 @@ class Analysis:
             os.urandom(KEY_OCTETS),
             path=source.path,
             keep_evidence=self.keep_evidence,
+            discovery=listen(self.identify, wanted_names(self.profiles, self.forced)),
         )
         judge = Judge(self.ports, self.profiles, self.forced)
         pipeline = Pipeline(

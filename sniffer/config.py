@@ -108,6 +108,15 @@ class TrackSettings(Struct, frozen=True, kw_only=True):
     """Memory for the frames of handshakes under way, used only if -w asks for them."""
 
 
+class IdentifySettings(Struct, frozen=True, kw_only=True):
+    """Who the devices are, as far as frames beside the mail tell it."""
+
+    passive: bool = True
+    """Listen to what devices call themselves in DHCP, mDNS, NetBIOS and LLDP."""
+    dns: bool = True
+    """Listen to DNS answers for the host names of profiles, which name destinations."""
+
+
 class InventorySettings(Struct, frozen=True, kw_only=True):
     """Bounds of the inventory in memory."""
 
@@ -197,6 +206,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     judge: JudgeSettings = JudgeSettings()
     capture: CaptureSettings = CaptureSettings()
     track: TrackSettings = TrackSettings()
+    identify: IdentifySettings = IdentifySettings()
     inventory: InventorySettings = InventorySettings()
     store: StoreSettings = StoreSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -44,7 +44,14 @@ NEEDS_RESTART = {
     "serve",
 }
 """Settings, and sections of them, that nobody at work can change."""
-NEEDS_NEW_WORKER = {"watch.ports", "capture", "track", "daemon.waiting_bytes"}
+NEEDS_NEW_WORKER = {
+    "watch.ports",
+    "capture",
+    "track",
+    "identify.passive",
+    "identify.dns",
+    "daemon.waiting_bytes",
+}
 """Settings, and sections of them, that capturing begins with."""
 
 Options = Mapping[str, tuple[str, Any]]

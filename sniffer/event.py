@@ -102,6 +102,17 @@ class SightingSource(StrEnum):
     NETBIOS = "netbios"
 
 
+class Fact(StrEnum):
+    """What a device says of itself besides its name."""
+
+    DESCRIPTION = "description"
+    MESSAGE = "message"
+    """Of DHCP: request, ack, release or decline; of that moment, no trait of the device."""
+    MODEL = "model"
+    SERVICE = "service"
+    VENDOR_CLASS = "vendor-class"
+
+
 class Tunnel(Struct, frozen=True):
     """One tunnel the frame came through: its type word, its number if it has one."""
 
@@ -231,7 +242,7 @@ class Sighting(Struct, frozen=True):
     name: bytes | None = None
     """What the device is called, as the wire had it, at most 255 octets."""
     facts: tuple[tuple[str, bytes], ...] = ()
-    """What else was said: a word of ``sniffer.track.discovery`` and at most 255 octets."""
+    """What else was said: a word of ``Fact`` and at most 255 octets."""
     until_ns: int | None = None
     """When what was said ends by itself: a lease, an answer's time to live."""
     asked_by: bytes | None = None

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from parsers.batch import Batch
 from sniffer.capture.source import Source
-from sniffer.event import Handshake, Judgement
+from sniffer.event import Handshake, Judgement, Sighting, SightingSource
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.verdict import Judge
@@ -27,6 +27,14 @@ class Limit:
     def __init__(self, events: int) -> None:
         """Want so many."""
         self.left = events
+
+
+def take_in(sighting: Sighting, judge: Judge, aggregate: Aggregate) -> None:
+    """Have who is concerned take in what was said: the judge names of servers, else devices."""
+    if sighting.source is SightingSource.DNS:
+        judge.note_answer(sighting)
+    else:
+        aggregate.observe_sighting(sighting)
 
 
 class Pipeline:
@@ -107,6 +115,7 @@ class Pipeline:
             filtered_bytes=counted.filtered_bytes,
             conflicts=counted.conflicts,
             evidence_lost=counted.evidence_lost,
+            passed_over=counted.passed_over,
             first_ns=counted.first_ns,
             last_ns=counted.last_ns,
         )
@@ -124,7 +133,7 @@ class Pipeline:
             settled = settled[: self.limit.left]
             self.limit.left -= len(settled)
         for sighting in self.tracker.sightings():
-            self.aggregate.observe_sighting(sighting)
+            take_in(sighting, self.judge, self.aggregate)
         judged = [(handshake, self.judge.judge(handshake)) for handshake in settled]
         for handshake, judgement in judged:
             self.aggregate.observe(handshake, judgement)

@@ -7,8 +7,9 @@ from craft import LINK_ETHERNET, Frame
 
 from parsers.batch import NO_VLAN, Batch
 from sniffer.config import DEFAULT_PORTS, Ports, TrackSettings, parse_ports
-from sniffer.event import Dialogue, Handshake
+from sniffer.event import Dialogue, Handshake, Sighting
 from sniffer.track.counters import Counters
+from sniffer.track.discovery import Discovery
 from sniffer.track.tracker import Tracker
 
 KEY = bytes(range(16))
@@ -72,6 +73,16 @@ def tracker(
 ) -> Tracker:
     """Make a tracker with a known key."""
     return Tracker(settings, ports, KEY, ordered=ordered, behind_filter=behind_filter)
+
+
+def listened(*frames: bytes, wanted: Sequence[bytes] | None = None) -> list[Sighting]:
+    """Return what is said in frames a second apart; ``wanted`` None: all names are."""
+    names = (lambda name: name in wanted) if wanted is not None else bool
+    discovery = Discovery(passive=True, wanted=names)
+    one = Tracker(SMALL, DEFAULT_PORTS, KEY, discovery=discovery)
+    one.observe(batch_of([(n * 10**9, octets) for n, octets in enumerate(frames)]))
+    assert one.counters().internal_errors == []
+    return one.sightings()
 
 
 def track(

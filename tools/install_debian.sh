@@ -24,7 +24,7 @@ echo "Installing Debian packages: $*"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq --no-install-recommends "$@" >/dev/null
-for daemon in prometheus dovecot postfix postgresql; do
+for daemon in prometheus dovecot postfix postgresql avahi-daemon lldpd; do
     case " $*" in
     *" $daemon"*) update-rc.d $daemon disable ;; # for systemd too
     esac

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -725,11 +725,11 @@ def pay(place: Namespace, planned: Visit, folder: Path) -> None:
         raise SystemExit(f"{' '.join(words)}\n{told}")
 
 
-def missing() -> list[str]:
+def missing(needs: Mapping[str, str] = NEEDS) -> list[str]:
     """List the Debian packages to install."""
     return [
         package
-        for need, package in NEEDS.items()
+        for need, package in needs.items()
         if not shutil.which(need) and not Path(need).is_file()
     ]
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import craft  # noqa: E402 - lies in tests/
+import discovering  # noqa: E402 - lies in tests/
 import kinds  # noqa: E402 - lies in tests/
 from dialogues import Dialogue  # noqa: E402 - lies in tests/
 
@@ -94,6 +95,35 @@ def starttls_seeds() -> Iterator[tuple[str, bytes]]:
     yield "sasl", script((("client", b"AUTH PLAIN\r\nAGFiYw==\r\nSTLS\r\n"),), 2)
 
 
+def discovery_seeds() -> Iterator[tuple[str, bytes]]:
+    """Yield a message of each protocol in which devices say who they are."""
+    chain = (
+        discovering.cname("outlook.office365.com", "ooc.example"),
+        discovering.a("ooc.example", "10.0.0.7"),
+    )
+    asked = [discovering.question("outlook.office365.com")]
+    instance = "Hall._ipp._tcp.local"
+    printer = (
+        discovering.srv(instance, "hp.local"),
+        discovering.txt(instance, b"ty=M402"),
+        discovering.a("hp.local", "10.0.0.7"),
+    )
+    client = (discovering.option(12, b"hp"), discovering.option(81, b"\5\0\0\2hp\3lan\0"))
+    device = (discovering.tlv(5, b"hp"), discovering.management("10.0.0.7"))
+    status = ((b"COPIER", 0, 0x0400), (b"OFFICE", 0, 0x8400))
+    for number, name, message in (
+        (0, "dns", discovering.dns(*chain, questions=asked)),
+        (0, "dns-pointers", discovering.dns(questions=[b"\1a\xc0\x0c\0\1\0\1"])),
+        (1, "mdns", discovering.dns(*printer)),
+        (2, "netbios", discovering.netbios_registration(b"COPIER", "10.0.0.7")),
+        (2, "netbios-status", discovering.netbios_status(*status)),
+        (3, "dhcp", discovering.dhcp(3, *client)),
+        (4, "dhcpv6", discovering.dhcpv6(1, discovering.duid(), discovering.ia_na("2001:db8::7"))),
+        (5, "lldp", discovering.lldp(*device)),
+    ):
+        yield name, bytes((number,)) + message
+
+
 def file_seeds() -> Iterator[tuple[str, bytes]]:
     """Yield capture files of two small frames in each form."""
     talk = craft.Conversation().open()
@@ -115,6 +145,7 @@ def main() -> None:
         "hello": hello_seeds,
         "segments": segment_seeds,
         "starttls": starttls_seeds,
+        "discovery": discovery_seeds,
         "file": file_seeds,
     }
     for target, seeds in makers.items():

@@ -15,6 +15,7 @@ import struct
 from array import array
 from dataclasses import dataclass
 
+from parsers.discovery.ports import DNS_SOURCES, LLDP, PASSIVE_DESTINATIONS, PASSIVE_SOURCES
 from parsers.layers import TUNNEL_PORTS
 from sniffer.capture.bpf import (
     ADD,
@@ -92,6 +93,10 @@ class Filter:
     """All of TCP passes: every port is followed, or there are too many for a program."""
     tunnels: bool = False
     """What comes through a tunnel passes, all of it."""
+    passive: bool = False
+    """What devices say of themselves passes."""
+    dns: bool = False
+    """What DNS servers answer passes."""
 
     def explain(self) -> str:
         """Return in words what passes, then the program line by line."""
@@ -126,6 +131,14 @@ class Filter:
                 "- whatever comes through a tunnel: GRE, ERSPAN, IP in IP, EtherIP, MPLS in IP,\n"
                 f"  and UDP to the ports {_listed(list(TUNNEL_PORTS))}; fragments of UDP"
             )
+        if self.passive:
+            lines.append(
+                "- what devices say of themselves: LLDP; whole datagrams of UDP to the ports\n"
+                f"  {_listed(list(PASSIVE_DESTINATIONS))}"
+                f" and from {_listed(list(PASSIVE_SOURCES))}"
+            )
+        if self.dns:
+            lines.append("- what DNS servers answer: UDP from port 53")
         lines += [
             "- fragments of TCP; frames nested deeper than the program reads",
             "On the loopback interface each frame once, as it comes in.",
@@ -143,20 +156,26 @@ def everything() -> Program:
     return a.program()
 
 
-def build(ports: Ports, *, tunnels: bool = False) -> Filter:
-    """Make the filter for these ports and try it; with ``tunnels`` what they carry passes.
+def build(
+    ports: Ports, *, tunnels: bool = False, passive: bool = False, dns: bool = False
+) -> Filter:
+    """Make the filter for these ports and try it.
+
+    With ``tunnels`` what they carry passes, with ``passive`` what devices say of themselves,
+    with ``dns`` the answers of DNS servers.
 
     Raises ProgramError if it does not do what it is for: a bug of ours.
     """
     made = None
+    more = {"tunnels": tunnels, "passive": passive, "dns": dns}
     if not ports.follow_any and ports.services:
         try:
-            made = Filter(assemble(ports, tunnels=tunnels), ports, False, tunnels)
+            made = Filter(assemble(ports, **more), ports, False, **more)
         except ProgramError:
             # So many ports that no program holds them.
             made = None
     if made is None:
-        made = Filter(assemble(None, tunnels=tunnels), ports, True, tunnels)
+        made = Filter(assemble(None, **more), ports, True, **more)
     self_test(made)
     return made
 
@@ -169,7 +188,14 @@ def attach(to: socket.socket, program: Program) -> None:
     to.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, packed)
 
 
-def assemble(ports: Ports | None, *, tunnels: bool = False, ethernet_only: bool = False) -> Program:
+def assemble(
+    ports: Ports | None,
+    *,
+    tunnels: bool = False,
+    passive: bool = False,
+    dns: bool = False,
+    ethernet_only: bool = False,
+) -> Program:
     """Assemble the program; without ports all of TCP passes.
 
     ``ethernet_only`` leaves out the look at the device's type, for sockets without one.
@@ -180,14 +206,15 @@ def assemble(ports: Ports | None, *, tunnels: bool = False, ethernet_only: bool 
     a.label("ethernet")
     a.note("where the type field is")
     a.set_x(12)
-    _type_fields(a, "type", TYPE_FIELDS, "pppoe", "mpls")
+    datagrams = tunnels or passive or dns
+    _type_fields(a, "type", TYPE_FIELDS, "pppoe", "mpls", lldp=passive)
     _pppoe(a)
     _mpls(a)
-    _type_fields(a, "inner", TYPE_FIELDS_INSIDE, KEEP_LABEL, KEEP_LABEL)
-    _ipv4(a, tunnels)
-    _ipv6(a, tunnels)
-    if tunnels:
-        _udp(a)
+    _type_fields(a, "inner", TYPE_FIELDS_INSIDE, KEEP_LABEL, KEEP_LABEL, lldp=passive)
+    _ipv4(a, datagrams, tunnels)
+    _ipv6(a, datagrams, tunnels)
+    if datagrams:
+        _udp(a, tunnels, passive, dns)
     _tcp(a, ports)
     a.label(KEEP_LABEL)
     a.give(KEEP_ALL)
@@ -217,7 +244,7 @@ def _devices(a: Assembler) -> None:
     a.test(JEQ, OUTGOING, DROP_LABEL)
 
 
-def _type_fields(a: Assembler, name: str, count: int, pppoe: str, mpls: str) -> None:
+def _type_fields(a: Assembler, name: str, count: int, pppoe: str, mpls: str, *, lldp: bool) -> None:
     """Read ``count`` type fields from the one at X on, each with what may lie between."""
     for number in range(count):
         following = f"{name} {number + 1}" if number + 1 < count else KEEP_LABEL
@@ -234,6 +261,8 @@ def _type_fields(a: Assembler, name: str, count: int, pppoe: str, mpls: str) -> 
         a.test(JEQ, 0x8864, pppoe)
         a.test(JEQ, 0x8847, mpls)
         a.test(JEQ, 0x8848, mpls)
+        if lldp:
+            a.test(JEQ, LLDP, KEEP_LABEL)
         a.note("no type but a length: LLC and SNAP follow, or nothing of ours")
         a.test(JGT, 1500, DROP_LABEL)
         a.load_x(H, 2)
@@ -317,19 +346,20 @@ def _mpls(a: Assembler) -> None:
     _advance(a, 4 + 12, "inner 0")
 
 
-def _ipv4(a: Assembler, tunnels: bool) -> None:
+def _ipv4(a: Assembler, datagrams: bool, tunnels: bool) -> None:
     a.label("IPv4")
     a.load_x(B, 0)
     a.compute(AND, 0xF0)
     a.test(JEQ, 0x40, "", DROP_LABEL)
     a.load_x(B, 9)
-    if tunnels:
+    if datagrams:
         a.test(JEQ, TCP, "IPv4 TCP")
-        _keep_tunnels(a)
+        if tunnels:
+            _keep_tunnels(a)
         a.test(JEQ, UDP, "", DROP_LABEL)
         a.note("a fragment of a datagram, which may be a tunnel's?")
         a.load_x(H, 6)
-        a.test(JSET, 0x3FFF, KEEP_LABEL)
+        a.test(JSET, 0x3FFF, KEEP_LABEL if tunnels else DROP_LABEL)
         a.load_x(B, 0)
         a.compute(AND, 0x0F)
         a.compute(LSH, 2)
@@ -366,16 +396,20 @@ def _keep_tunnels(a: Assembler) -> None:
         a.test(JEQ, protocol, KEEP_LABEL)
 
 
-def _udp(a: Assembler) -> None:
+def _udp(a: Assembler, tunnels: bool, passive: bool, dns: bool) -> None:
     a.label("UDP")
-    a.note("to the port of a tunnel?")
+    a.note("to a port that is listened to?")
     a.load_x(H, 2)
-    for port in TUNNEL_PORTS:
+    for port in (TUNNEL_PORTS if tunnels else ()) + (PASSIVE_DESTINATIONS if passive else ()):
+        a.test(JEQ, port, KEEP_LABEL)
+    a.note("from one?")
+    a.load_x(H, 0)
+    for port in (PASSIVE_SOURCES if passive else ()) + (DNS_SOURCES if dns else ()):
         a.test(JEQ, port, KEEP_LABEL)
     a.jump(DROP_LABEL)
 
 
-def _ipv6(a: Assembler, tunnels: bool) -> None:
+def _ipv6(a: Assembler, datagrams: bool, tunnels: bool) -> None:
     a.label("IPv6")
     a.load_x(B, 0)
     a.compute(AND, 0xF0)
@@ -401,8 +435,9 @@ def _ipv6(a: Assembler, tunnels: bool) -> None:
         a.note(f"IPv6 next header {number + 1}")
         a.load_cell(FOLLOWING)
         a.test(JEQ, TCP, "TCP")
-        if tunnels:
+        if datagrams:
             a.test(JEQ, UDP, "UDP")
+        if tunnels:
             _keep_tunnels(a)
         for kind in EXTENSIONS:
             a.test(JEQ, kind, f"extension {number}")
@@ -624,6 +659,9 @@ def _known_frames(filter_: Filter) -> list[Known]:
             wired,
             filter_.tunnels,
         ),
+        ("LLDP", _ethernet(bytes(46), LLDP), wired, filter_.passive),
+        ("LLDP behind a tag", _tagged_as(bytes(46), LLDP), wired, filter_.passive),
+        *_known_datagrams(filter_),
         ("bare IP", _ipv4_packet(to_server), Metadata(65534), True),
         ("loopback, coming in", _ethernet(_ipv4_packet(to_server)), looped, True),
         (
@@ -655,6 +693,27 @@ def _known_frames(filter_: Filter) -> list[Known]:
     return known
 
 
+def _known_datagrams(filter_: Filter) -> list[Known]:
+    """Return datagrams in words and octets, with their verdict."""
+    wired = Metadata(ARPHRD_ETHER)
+    known: list[Known] = []
+    for what, source, destination, passes in (
+        ("a DHCP client's", 68, 67, filter_.passive),
+        ("a DHCP server's", 67, 68, filter_.passive),
+        ("a DHCPv6 client's", 546, 547, filter_.passive),
+        ("an mDNS answer", 5353, 50_000, filter_.passive),
+        ("a NetBIOS registration", 137, 137, filter_.passive),
+        ("a DNS answer", 53, 50_000, filter_.dns),
+        ("a DNS query", 50_000, 53, False),
+    ):
+        datagram = struct.pack("!HHHH", source, destination, 8, 0)
+        known += [
+            (f"{what} on IPv4", _ethernet(_ipv4_packet(datagram, UDP)), wired, passes),
+            (f"{what} on IPv6", _tagged(_ipv6_packet(datagram, UDP), 0x8100), wired, passes),
+        ]
+    return known
+
+
 def _ethernet(packet: bytes, kind: int | None = None) -> bytes:
     if kind is None:
         kind = 0x86DD if packet[0] >> 4 == 6 else 0x0800
@@ -665,6 +724,10 @@ def _tagged(packet: bytes, *kinds: int) -> bytes:
     frame = _ethernet(packet)
     tags = b"".join(struct.pack("!HH", kind, 7) for kind in kinds)
     return frame[:12] + tags + frame[12:]
+
+
+def _tagged_as(payload: bytes, kind: int) -> bytes:
+    return _ethernet(struct.pack("!HH", 7, kind) + payload, 0x8100)
 
 
 def _ipv4_packet(

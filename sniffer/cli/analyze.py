@@ -124,6 +124,7 @@ def command(
             forced=forced,
             track=settings.track,
             inventory=settings.inventory,
+            identify=settings.identify,
             keep_evidence=frames is not None,
             sinks=(sinks.write,),
             waiting=stop,

@@ -47,7 +47,7 @@ def watch(wanted: Wanted) -> int:
         launcher = Launcher(
             names,
             open_socket,
-            work_with(settings, wanted.frames is not None),
+            work_with(current.in_use, wanted.frames is not None),
             serve,
             begun,
             settings.daemon.spare_sockets,

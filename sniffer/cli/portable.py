@@ -23,8 +23,10 @@ from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.store.recorder import Seen
+from sniffer.judge.profile import wanted_names
 from sniffer.pipeline import Enough, Limit, Pipeline
 from sniffer.stop import Stop, Stopped
+from sniffer.track.discovery import listen
 from sniffer.track.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,13 @@ def watch_portably(wanted: Wanted) -> int:
     if more:
         why = "libpcap and scapy watch one interface at a time"
         raise CaptureError(more[0], why, "start one run for each", EXIT_USAGE)
-    made = build(settings.ports, tunnels=settings.capture.tunnels)
+    discovery = listen(settings.identify, wanted_names(profiles, forced))
+    made = build(
+        settings.ports,
+        tunnels=settings.capture.tunnels,
+        passive=discovery is not None and discovery.passive,
+        dns=discovery is not None and discovery.dns,
+    )
     stop = Stop(signal.SIGINT, signal.SIGTERM)
     failure: CaptureError | None = None
     with ExitStack() as stack:
@@ -61,6 +69,7 @@ def watch_portably(wanted: Wanted) -> int:
             ordered=False,
             behind_filter=source.is_filtered and not made.whole_tcp,
             keep_evidence=wanted.frames is not None,
+            discovery=discovery,
         )
         pipeline = Pipeline(
             tracker,

@@ -16,7 +16,7 @@ from sniffer.config_file import (
 )
 from sniffer.daemon.control import Control
 from sniffer.daemon.launcher import Change, Tally, Work
-from sniffer.judge.profile import Profile
+from sniffer.judge.profile import Profile, host_patterns, wanted_names
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +38,14 @@ def decode(octets: bytes) -> InUse:
     return msgspec.msgpack.decode(octets, type=InUse)
 
 
-def work_with(settings: Settings, keep_evidence: bool) -> Work:
+def work_with(in_use: InUse, keep_evidence: bool) -> Work:
     """Return what a worker does with these settings; it imports what it needs itself."""
+    settings, wanted = in_use.settings, wanted_names(in_use.profiles, in_use.forced)
 
     def work(interface: str, descriptor: int, control: Control, tally: Tally, is_heir: bool) -> int:
         from sniffer.daemon import worker
 
-        made = worker.work_with(settings, keep_evidence=keep_evidence)
+        made = worker.work_with(settings, keep_evidence=keep_evidence, wanted=wanted)
         return made(interface, descriptor, control, tally, is_heir)
 
     return work
@@ -78,6 +79,8 @@ class Current:
             logger.warning("The configuration was read again; nothing changed")
             return None
 
+        was = self.in_use
+
         def commit() -> None:
             self.in_use = found
             level = getattr(logging, found.settings.log.level.upper())
@@ -87,8 +90,17 @@ class Current:
 
         return Change(
             octets=found.encode(),
-            work=work_with(found.settings, self._keep_evidence),
-            needs_new_workers=any(map(needs_new_worker, changed)),
+            work=work_with(found, self._keep_evidence),
+            needs_new_workers=any(map(needs_new_worker, changed)) or _listens_anew(was, found),
             commit=commit,
             level=getattr(logging, found.settings.log.level.upper()),
         )
+
+
+def _listens_anew(was: InUse, found: InUse) -> bool:
+    """Tell whether the names are others whose addresses a worker listens for."""
+    before, now = (
+        None if one.forced is not None else host_patterns(one.profiles.values())
+        for one in (was, found)
+    )
+    return found.settings.identify.dns and before != now

@@ -24,9 +24,11 @@ from sniffer.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, HelloWatchErr
 from sniffer.export.metrics import Build
 from sniffer.export.summary import summary
 from sniffer.inventory.store.intake import Intake
+from sniffer.judge.profile import wanted_names
 from sniffer.log import one_line
 from sniffer.pipeline import Enough, Limit, Pipeline
 from sniffer.stop import Stop, Stopped
+from sniffer.track.discovery import listen
 from sniffer.track.tracker import Tracker
 
 
@@ -63,6 +65,7 @@ def replay(path: str, wanted: Wanted) -> int:
                 ordered=False,
                 path=path,
                 keep_evidence=wanted.frames is not None,
+                discovery=listen(settings.identify, wanted_names(profiles, forced)),
             ),
             server.judge,
             server.aggregate,

@@ -163,7 +163,13 @@ def command(
     if explain:
         from sniffer.capture.filter import build
 
-        click.echo(build(settings.ports, tunnels=settings.capture.tunnels).explain())
+        made = build(
+            settings.ports,
+            tunnels=settings.capture.tunnels,
+            passive=settings.identify.passive,
+            dns=settings.identify.dns,
+        )
+        click.echo(made.explain())
         return
     if replay is None and not settings.watch.interfaces:
         raise click.UsageError("name an interface with -i IFACE, or a capture with --replay FILE")

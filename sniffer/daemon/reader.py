@@ -22,7 +22,7 @@ from sniffer.event import Handshake, Judgement
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.verdict import Judge
-from sniffer.pipeline import Limit, Sink
+from sniffer.pipeline import Limit, Sink, take_in
 from sniffer.survey import Facts
 
 logger = logging.getLogger(__name__)
@@ -369,7 +369,7 @@ class Reader:
         dialogues = [one for _, report in due for one in report.dialogues]
         with self._lock:
             for sighting in chain.from_iterable(report.sightings for _, report in due):
-                self._aggregate.observe_sighting(sighting)
+                take_in(sighting, self._judge, self._aggregate)
             judged = [(handshake, self._judge.judge(handshake)) for handshake in handshakes]
             for handshake, judgement in judged:
                 self._aggregate.observe(handshake, judgement)

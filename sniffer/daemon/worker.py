@@ -27,6 +27,7 @@ from sniffer.daemon.part import Part, Seen
 from sniffer.event import Handshake, Sighting
 from sniffer.inventory.coverage import Coverage
 from sniffer.survey import Survey
+from sniffer.track.discovery import Wanted, listen
 from sniffer.track.layout import FOR_EVER, SESSION_NS
 from sniffer.track.tracker import Tracker
 
@@ -58,17 +59,25 @@ class Worker:
         surveyed: bool = False,
         keep_evidence: bool = False,
         is_heir: bool = False,
+        wanted: Wanted | None = None,
     ) -> None:
         """Set up the ring on a packet socket. Raises CaptureError.
 
         ``surveyed``: every frame is looked at, for the doctor; else the filter chooses.
         ``is_heir``: another worker captures there, and this one is to take over from it.
+        ``wanted`` tells the host names whose addresses are asked for.
         """
         self._control = control
         self._tally = tally
         self._descriptor = descriptor
         ports = settings.ports
-        made = build(ports, tunnels=settings.capture.tunnels)
+        discovery = None if surveyed else listen(settings.identify, wanted)
+        made = build(
+            ports,
+            tunnels=settings.capture.tunnels,
+            passive=discovery is not None and discovery.passive,
+            dns=discovery is not None and discovery.dns,
+        )
         program = everything() if surveyed else made.program
         self.ring = Ring(descriptor, interface, settings.capture, program)
         self.survey = Survey(ports, [mac_of(interface)]) if surveyed else None
@@ -79,6 +88,7 @@ class Worker:
             ordered=False,
             behind_filter=not (made.whole_tcp or surveyed),
             keep_evidence=keep_evidence,
+            discovery=discovery,
         )
         self._sender = Sender(settings.daemon.waiting_bytes)
         self._lingers_ns = SECOND_NS * settings.track.answer_seconds + SESSION_NS
@@ -225,7 +235,13 @@ def _later(sighting: Sighting, offset_ns: int) -> Sighting:
     )
 
 
-def work_with(settings: Settings, *, surveyed: bool = False, keep_evidence: bool = False) -> Work:
+def work_with(
+    settings: Settings,
+    *,
+    surveyed: bool = False,
+    keep_evidence: bool = False,
+    wanted: Wanted | None = None,
+) -> Work:
     """Return what the launcher runs in a worker, with these settings."""
 
     def work(interface: str, descriptor: int, control: Control, tally: Tally, is_heir: bool) -> int:
@@ -239,6 +255,7 @@ def work_with(settings: Settings, *, surveyed: bool = False, keep_evidence: bool
             surveyed=surveyed,
             keep_evidence=keep_evidence,
             is_heir=is_heir,
+            wanted=wanted,
         )
         if not worker.enter_cage():
             fields = {"interface": interface}

@@ -542,6 +542,13 @@ ROWS = (
         _one(lambda facts: facts.picture.sightings_unreported),
     ),
     Row(
+        "hellowatch_sightings_passed_over_total",
+        "counter",
+        (),
+        "Messages of devices about themselves that came too many at once to be read.",
+        _sum(lambda coverage: coverage.passed_over),
+    ),
+    Row(
         "hellowatch_sayings_evicted_total",
         "counter",
         (),

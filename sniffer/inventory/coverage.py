@@ -68,6 +68,8 @@ class Coverage(Struct, kw_only=True):
     """Segments that repeated octets with other content; the first ones were kept."""
     evidence_lost: int = 0
     """Frames of handshakes that found no room where evidence is kept."""
+    passed_over: int = 0
+    """Messages of devices about themselves that came too many at once to be read."""
     first_ns: int | None = None
     last_ns: int | None = None
     """Times of the first and the newest frame."""
@@ -194,6 +196,7 @@ _COUNTERS = (
     "filtered_bytes",
     "conflicts",
     "evidence_lost",
+    "passed_over",
 )
 
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from sniffer.event import Sighting
+from sniffer.event import Fact, Sighting
 from sniffer.inventory.device import LONGEST_NAME
 
 NAME = "name"
@@ -65,7 +65,7 @@ class Sayings:
 
     def observe(self, sighting: Sighting) -> None:
         """Take in what one message says."""
-        said = [(what, text) for what, text in sighting.facts if what != ADDRESS]
+        said = [(what, text) for what, text in sighting.facts if what != Fact.MESSAGE]
         if sighting.name is not None:
             said.append((NAME, sighting.name))
         address, mac, source = sighting.address, sighting.mac, sighting.source.value

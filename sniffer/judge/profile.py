@@ -8,7 +8,7 @@ What a file leaves out is unknown, and what is unknown never counts against a he
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -381,6 +381,16 @@ class Destinations:
         found = self._by_address(address, service, name)
         return (None, None) if found is None else (found, DestinationBasis.ADDRESS)
 
+    def called(self, name: bytes | None, server_name: bytes | None = None) -> Profile | None:
+        """Return the profile of a destination whose address was found under a name.
+
+        ``server_name`` is what it was called by besides, which may rule a profile out.
+        """
+        named = self._by_name(normal_name(name))
+        if named is None or self._is_excluded(normal_name(server_name), named):
+            return None
+        return named
+
     def _by_name(self, name: bytes) -> Profile | None:
         profile = self._hosts.get(name)
         if profile is not None and not self._is_excluded(name, profile):
@@ -424,6 +434,22 @@ class Destinations:
         lengths = self._ranges.setdefault(octets, {})
         prefixes = lengths.setdefault(network.prefixlen, {})
         prefixes.setdefault(shifted.to_bytes(octets, "big"), []).append((profile, ranges))
+
+
+def host_patterns(profiles: Iterable[Profile]) -> tuple[tuple[str, ...], ...]:
+    """Return what the names of hosts are recognised by."""
+    names = [profile.names for profile in profiles if profile.names is not None]
+    return tuple(sorted((*one.hosts, "", *one.hosts_exclude) for one in names))
+
+
+def wanted_names(
+    profiles: Mapping[str, Profile], forced: Profile | None
+) -> Callable[[bytes], bool] | None:
+    """Return what tells whether a host name is in a profile; None: no name is asked for."""
+    if forced is not None or not host_patterns(profiles.values()):
+        return None
+    destinations = Destinations(profiles.values())
+    return lambda name: destinations.called(name) is not None
 
 
 def normal_name(server_name: bytes | None) -> bytes:

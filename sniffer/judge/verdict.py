@@ -18,11 +18,13 @@ from sniffer.event import (
     Handshake,
     Judgement,
     Reason,
+    Sighting,
     Verdict,
 )
 from sniffer.judge.downgrade import Downgrades
 from sniffer.judge.ladder import Ladders, ladder_key
 from sniffer.judge.profile import Accepts, CodeList, Destinations, Profile, normal_name
+from sniffer.judge.resolutions import Resolutions
 
 MOST_CHOICES = 4096
 """Destinations whose profile is remembered; beyond it all are forgotten and found anew."""
@@ -40,6 +42,7 @@ class Judge:
         """Judge by these profiles, or by ``forced`` alone: the one of ``--profile``."""
         self._ladders = Ladders()
         self._downgrades = Downgrades()
+        self._resolutions = Resolutions()
         self.use(ports, profiles, forced)
 
     def use(
@@ -62,9 +65,7 @@ class Judge:
         """Return what the handshake's hello is worth to its destination."""
         flow, hello = handshake.flow, handshake.hello
         service = self._ports.service(flow.destination_port)
-        profile, basis = self._choose(
-            hello.server_name, flow.destination, flow.destination_port, service
-        )
+        profile, basis = self._choose(handshake, service)
         retried = False
         proven = least_offered(hello)
         if proven is not None:
@@ -77,6 +78,10 @@ class Judge:
         name = None if profile is None else profile.name
         return Judgement(service, verdict, reasons, name, basis)
 
+    def note_answer(self, answer: Sighting) -> None:
+        """Take in what a DNS server answered, before any hello that came after it."""
+        self._resolutions.note(answer)
+
     def judge_dialogue(self, dialogue: Dialogue) -> ClearJudgement:
         """Return what is wrong with a dialogue; on ports that are none of mail's, nothing.
 
@@ -87,10 +92,12 @@ class Judge:
         return ClearJudgement(service, kinds)
 
     def _choose(
-        self, server_name: bytes | None, address: bytes, port: int, service: str
+        self, handshake: Handshake, service: str
     ) -> tuple[Profile | None, DestinationBasis | None]:
         if self._forced is not None:
             return self._forced, DestinationBasis.FORCED
+        flow, server_name = handshake.flow, handshake.hello.server_name
+        address, port = flow.destination, flow.destination_port
         key = b"%c%c%c%b%b" % (
             len(address),
             port >> 8,
@@ -104,6 +111,11 @@ class Judge:
                 self._choices.clear()
             choice = self._destinations.choose(server_name, address, service)
             self._choices[key] = choice
+        if choice[1] is not DestinationBasis.SNI and self._resolutions:
+            called = self._resolutions.name(flow.source, address, handshake.time_ns)
+            named = self._destinations.called(called, server_name)
+            if named is not None:
+                return named, DestinationBasis.DNS
         return choice
 
     def _rules_of(self, profile: Profile, service: str) -> "Rules | None":

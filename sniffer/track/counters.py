@@ -45,6 +45,8 @@ class Counters(Struct, kw_only=True):
     conflicts: int
     evidence_lost: int
     """Frames of handshakes that found no room where evidence is kept."""
+    passed_over: int
+    """Messages in which devices say who they are that came too many at once to be read."""
     first_ns: int | None
     last_ns: int | None
     internal_errors: list[str] = field(default_factory=list)

@@ -19,7 +19,7 @@ cdef int FIN, SYN, RST, ACK
 cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
 cdef long long SEEN_0, SEEN_1, CLIENT_KNOWN, SYN_SEEN, SETTLED, OPEN, GUESSED
 cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED, ENDING, HOLDS_BACK, SAID_HELLO, HOPS_SHIFT, HOPS_BITS
-cdef int FRAGMENT, FRAGMENTED, READ
+cdef int FRAGMENT, ASIDE, DATAGRAM, FRAGMENTED, READ, LLDP, AS_DESTINATION, AS_SOURCE
 cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER, DIALOGUE, UPGRADED
 cdef int DONE, RENEGOTIATED, NO_ROOM, NO_USE, NOT_WHOLE
 cdef long long END_IS_RESET, END_IS_FROM_1
@@ -33,14 +33,16 @@ cdef class Tracker:
     cdef readonly Flows flows
     cdef long long[:] words
     cdef readonly Reassembly reassembly
-    cdef object datagrams, evidence
+    cdef object datagrams, evidence, discovery
     cdef Dialogues dialogues
     cdef HelloReader hello
     cdef Records records
     cdef Agenda agenda
-    cdef list attempts, internal_errors, sighted
+    cdef list attempts, internal_errors
     cdef unsigned char[:] watched, implicit
     cdef dict early_ends
+    cdef const unsigned char[:] listened
+    cdef bint hears_lldp
     cdef bint behind_filter, follow_any, keeps_syns, is_over
     cdef long long number, time_ns
     cdef Py_ssize_t slot, index
@@ -60,6 +62,7 @@ cdef class Tracker:
     @cython.locals(words="long long[:]", slot=Py_ssize_t, at=Py_ssize_t, half=Py_ssize_t)
     cdef bint _matters(self, const unsigned char[:] wire, Frame frame, Flows flows) except -1 nogil
     cdef object _fragment(self, Batch batch, Py_ssize_t index)
+    cdef object _hear(self, Batch batch, Py_ssize_t index)
 
     @cython.locals(frame=Frame, slot=Py_ssize_t, direction=int, words="long long[:]", base=Py_ssize_t,
                    half=Py_ssize_t, length=int64_t, offset=int64_t, is_near=bint)

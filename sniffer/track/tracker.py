@@ -19,8 +19,9 @@ from parsers import decode, starttls
 from parsers.answer import FOUND, NO_MATCH
 from parsers.batch import Batch
 from parsers.counts import Counts
+from parsers.discovery.ports import LLDP
 from parsers.frame import Frame
-from parsers.layers import FRAGMENTED, MOST_TUNNELS, READ, UNDECODED_REASONS
+from parsers.layers import DATAGRAM, FRAGMENTED, MOST_TUNNELS, READ, UNDECODED_REASONS
 from sniffer.config import IMPLICIT_TLS, Ports, TrackSettings
 from sniffer.event import Dialogue, Flow, Handshake, Outcome, Session, Side, Sighting
 from sniffer.track.agenda import Agenda
@@ -37,6 +38,7 @@ from sniffer.track.counters import (
 )
 from sniffer.track.datagrams import Datagrams
 from sniffer.track.dialogue import Dialogues
+from sniffer.track.discovery import AS_DESTINATION, AS_SOURCE, Discovery
 from sniffer.track.ends import flow_of
 from sniffer.track.evidence import Evidence
 from sniffer.track.flows import Flows
@@ -105,6 +107,8 @@ LONGEST_EARLY_ANSWER = 16384
 """How much is kept of what a server says before its client's hello was seen."""
 FRAGMENT = -2
 """In place of a slot: the frame holds a fragment of an IP packet."""
+ASIDE = -3
+"""In place of a slot: a device may say who it is in the frame."""
 INTERNAL_ERRORS_KEPT = 10
 MOST_EARLY_ENDS = 4096
 """RST and FIN remembered of conversations without a hello so far."""
@@ -131,12 +135,14 @@ class Tracker:
         path: str | None = None,
         behind_filter: bool = False,
         keep_evidence: bool = False,
+        discovery: Discovery | None = None,
     ) -> None:
         """Reserve all budgets; ``key`` is 16 secret octets for the flow table's hash.
 
         ``behind_filter``: the source passes all that clients send, and of what servers send
         inside TLS no more than is read here (sniffer/capture/filter.py). ``keep_evidence``: the
-        handshakes carry the frames that show them.
+        handshakes carry the frames that show them. ``discovery`` is given what is no mail's and
+        in which devices may say who they are.
         """
         self.frame = Frame()
         self.streams = Streams(settings.flows, settings.reassembly_bytes, key)
@@ -169,7 +175,9 @@ class Tracker:
         self.behind_filter = behind_filter
         self.follow_any = ports.follow_any
 
-        self.sighted: list[Sighting] = []
+        self.discovery = discovery
+        self.listened = memoryview(bytes(65536) if discovery is None else discovery.ports())
+        self.hears_lldp = discovery is not None and discovery.passive
 
         self.is_over = False
         self.slot = -1
@@ -213,6 +221,8 @@ class Tracker:
                     break
                 if self.slot == FRAGMENT:
                     self._fragment(batch, at)
+                elif self.slot == ASIDE:
+                    self._hear(batch, at)
                 else:
                     self._segment(batch, at)
             except Exception as error:
@@ -248,7 +258,7 @@ class Tracker:
 
     def sightings(self) -> list[Sighting]:
         """Return what was said of devices since the last call."""
-        told, self.sighted = self.sighted, []
+        told = () if self.discovery is None else self.discovery.take()
         return [sighting for sighting in told if self.agenda.is_told(sighting.time_ns)]
 
     def finish(self) -> None:
@@ -308,6 +318,7 @@ class Tracker:
             filtered_bytes=self.streams.filtered_bytes,
             conflicts=self.reassembly.conflicts,
             evidence_lost=0 if self.evidence is None else self.evidence.lost,
+            passed_over=0 if self.discovery is None else self.discovery.passed_over,
             first_ns=self.first_ns if self.frames else None,
             last_ns=self.now_ns if self.frames else None,
             internal_errors=self.internal_errors,
@@ -341,6 +352,15 @@ class Tracker:
                     self.undecoded[frame.undecoded] += 1
                 elif frame.ethertype:
                     self.ethertypes.add(frame.ethertype)
+                    if self.hears_lldp and frame.ethertype == LLDP:
+                        self.slot = ASIDE
+                        return index
+                elif frame.next == DATAGRAM and (
+                    self.listened[frame.destination_port] & AS_DESTINATION
+                    or self.listened[frame.source_port] & AS_SOURCE
+                ):
+                    self.slot = ASIDE
+                    return index
                 continue
             if self._matters(batch.wire, frame, flows):
                 return index
@@ -401,6 +421,11 @@ class Tracker:
             self.undecoded[frame.undecoded] += 1
         if answer == FOUND and self._matters(whole.wire, frame, self.flows):
             self._segment(whole, 0)
+
+    def _hear(self, batch: Batch, index: int) -> None:
+        """Have the message in ``frame`` read that is no mail's."""
+        if self.discovery is not None:
+            self.discovery.observe(batch.wire, self.frame, batch.times_ns[index])
 
     # -- per segment that may matter -------------------------------------------------------
 

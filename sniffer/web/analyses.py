@@ -123,6 +123,7 @@ class Analyses:
             judge=settings.judge,
             track=settings.track,
             inventory=settings.inventory,
+            identify=settings.identify,
             seconds=serve.analysis_seconds,
             bytes=serve.analysis_bytes,
         )

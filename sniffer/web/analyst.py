@@ -86,6 +86,7 @@ def main() -> None:
         forced=forced,
         track=task.track,
         inventory=task.inventory,
+        identify=task.identify,
         sinks=(take,),
         waiting=stop,
     )

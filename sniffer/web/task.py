@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from sniffer.config import InventorySettings, JudgeSettings, Ports, TrackSettings
+from sniffer.config import IdentifySettings, InventorySettings, JudgeSettings, Ports, TrackSettings
 
 HEADER = struct.Struct("!cI")
 LONGEST = 1 << 20
@@ -39,6 +39,7 @@ class Task(Struct, frozen=True, kw_only=True):
     judge: JudgeSettings
     track: TrackSettings
     inventory: InventorySettings
+    identify: IdentifySettings
     seconds: int
     """Processor time; when it is over, what was read is told."""
     bytes: int

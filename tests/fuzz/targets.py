@@ -11,13 +11,15 @@ from contextlib import closing
 from functools import cache
 
 import craft
+import discovering
 from captures import told
 from craft import FIN, RST, SYN, Frame
-from tracking import track
+from tracking import listened, track
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.batch import Batch
 from parsers.decode import decode
+from parsers.discovery import dhcp, dhcpv6, dns, lldp, mdns, netbios
 from parsers.frame import Frame as Decoded
 from sniffer.capture.files import CaptureFile, captures
 from sniffer.event import Handshake
@@ -65,6 +67,44 @@ def segments(data: bytes) -> None:
         _sound(track(frames, ordered=False, snaplen=96).handshakes)
 
 
+LISTENERS: list[tuple[Callable[[memoryview, int, int], tuple[int, object]], int, int]] = [
+    (dns.read, 53, 50_053),
+    (mdns.read, 5353, 5353),
+    (netbios.read, 137, 137),
+    (dhcp.read, 68, 67),
+    (dhcpv6.read, 546, 547),
+    (lldp.read, 0, 0),
+]
+MOST_SIGHTINGS = 256
+
+
+def discovery(data: bytes) -> None:
+    """Let a device say something; the first octet chooses the protocol.
+
+    What stands around the message must not matter, and what is told of it is bounded.
+    """
+    read, *ports = LISTENERS[data[0] % len(LISTENERS)] if data else LISTENERS[0]
+    message = data[1:]
+    alone = read(memoryview(message), 0, len(message))
+    start = len(POISON)
+    inside = read(memoryview(POISON + message + POISON), start, start + len(message))
+    assert alone == inside, (alone, inside)
+    assert alone[0] in (FOUND, NEED_MORE, NO_MATCH)
+    assert alone[0] != NO_MATCH or alone[1] is None
+    told = listened(_heard(message, *ports))
+    assert len(told) <= MOST_SIGHTINGS
+    for sighting in told:
+        texts = [sighting.name or b"", *(text for _, text in sighting.facts)]
+        assert max(map(len, texts)) <= 255
+        assert len(sighting.facts) <= 32
+
+
+def _heard(message: bytes, source: int, destination: int) -> bytes:
+    if not source:
+        return discovering.lldp_frame(message)
+    return discovering.datagram("10.0.0.50", "224.0.0.251", (source, destination), message)
+
+
 def file(data: bytes) -> None:
     """Read an input: frames that lie inside it, then the end of each capture or what is wrong."""
     descriptor = os.memfd_create("capture")
@@ -92,6 +132,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "hello": hello,
     "segments": segments,
     "starttls": segments,
+    "discovery": discovery,
     "file": file,
 }
 """``starttls`` are scripts too, but begin from other seeds."""

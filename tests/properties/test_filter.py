@@ -33,10 +33,11 @@ from parsers.answer import FOUND
 from parsers.batch import Batch
 from parsers.decode import decode
 from parsers.frame import Frame
-from parsers.layers import FRAGMENTED, NOTHING
+from parsers.layers import DATAGRAM, FRAGMENTED, NOTHING
 from sniffer.capture import filter as filters
 from sniffer.capture.bpf import Metadata, Program, run
 from sniffer.config import DEFAULT_PORTS, Ports, parse_ports
+from sniffer.track.discovery import AS_DESTINATION, AS_SOURCE, Discovery
 
 SO_ATTACH_FILTER = 26
 CLIENT, SERVER = "10.0.0.50", "52.96.0.10"
@@ -56,6 +57,10 @@ SHIMS = [
 DEFAULT = filters.build(DEFAULT_PORTS)
 ANY = filters.build(parse_ports("any"))
 TUNNELS = filters.build(DEFAULT_PORTS, tunnels=True)
+LISTENING = {
+    (passive, dns): filters.build(DEFAULT_PORTS, passive=passive, dns=dns)
+    for passive, dns in ((True, False), (False, True), (True, True))
+}
 FOR_ETHERNET = filters.assemble(DEFAULT_PORTS, ethernet_only=True)
 
 
@@ -85,6 +90,16 @@ def kernel():
 @pytest.fixture(scope="module")
 def tunnel_kernel():
     return Kernel(filters.assemble(DEFAULT_PORTS, tunnels=True, ethernet_only=True))
+
+
+@pytest.fixture(scope="module")
+def listening_kernels():
+    return {
+        (passive, dns): Kernel(
+            filters.assemble(DEFAULT_PORTS, passive=passive, dns=dns, ethernet_only=True)
+        )
+        for passive, dns in LISTENING
+    }
 
 
 def decoded(wire: bytes, link: int, vlan: int) -> tuple[int, Frame]:
@@ -124,6 +139,18 @@ def is_used(
     return begins or payload[0] >= 0x80
 
 
+def is_heard(wire: bytes, passive: bool, dns: bool) -> bool:
+    """Tell whether a message in this frame would be read, by the parsers' own reading."""
+    answer, frame = decoded(wire, 1, -1)
+    if answer == FOUND or frame.undecoded or frame.tunnel_type != NOTHING:
+        return False
+    if frame.next != DATAGRAM:
+        return passive and frame.ethertype == 0x88CC
+    heard = Discovery(passive=passive, wanted=(lambda _: True) if dns else None).ports()
+    to, of = heard[frame.destination_port], heard[frame.source_port]
+    return bool(to & AS_DESTINATION or of & AS_SOURCE)
+
+
 ports = st.sampled_from([*DEFAULT_PORTS.services, 80, 992, 994, 50123])
 first_octets = st.sampled_from([0x14, 0x15, 0x16, 0x17, 0x80, 0xFF, 0x13, 0x18, 0x7F, 0x00])
 payloads = st.one_of(
@@ -153,14 +180,18 @@ extensions = st.lists(
 labels = st.lists(st.integers(0, 2**20 - 1), min_size=1, max_size=6)
 
 
+heard_ports = st.sampled_from([53, 67, 68, 137, 546, 547, 5353, 4789, 52, 138, 50123])
+
+
 @st.composite
-def packets(draw):
+def packets(draw, *, datagrams: bool = False):
     """An IP packet, mostly with a TCP segment, sometimes a fragment of one."""
-    source_port, destination_port = draw(ports), draw(ports)
+    numbers = heard_ports if datagrams else ports
+    source_port, destination_port = draw(numbers), draw(numbers)
     payload = draw(payloads)
     six = draw(st.booleans())
     source, destination = (CLIENT6, SERVER6) if six else (CLIENT, SERVER)
-    if draw(st.integers(0, 9)) == 0:
+    if datagrams or draw(st.integers(0, 9)) == 0:
         body = udp(source, destination, source_port, destination_port, payload)
         protocol = 17
     else:
@@ -191,9 +222,9 @@ def packets(draw):
 
 
 @st.composite
-def frames(draw):
+def frames(draw, *, datagrams: bool = False):
     """A packet in Ethernet behind whatever the parsers step over."""
-    packet = draw(packets())
+    packet = draw(packets(datagrams=datagrams))
     kind = 0x86DD if packet[0] >> 4 == 6 else 0x0800
     shape = draw(st.sampled_from(["plain", "plain", "mpls", "pppoe", "llc", "shim", "pwe"]))
     if shape == "mpls":
@@ -278,6 +309,39 @@ def test_what_the_parsers_use_the_filter_passes(wire, is_tagged):
         assert run(DEFAULT.program, wire, metadata), wire.hex()
     if is_used(wire, ANY.ports):
         assert run(ANY.program, wire, metadata), wire.hex()
+
+
+@given(frames(datagrams=True), st.sampled_from(list(LISTENING)))
+@example(ethernet(bytes(46), kind=0x88CC, vlans=[7, 8]), (True, False))
+@example(ethernet(bytes(46), kind=0x88CC), (False, True))
+@settings(max_examples=1500, deadline=None)
+def test_what_is_listened_to_passes_and_no_other_datagram(listening_kernels, wire, listening):
+    verdict = bool(run(LISTENING[listening].program, wire))
+
+    assert listening_kernels[listening].passes(wire) == verdict
+    if is_heard(wire, *listening):
+        event("heard")
+        assert verdict, wire.hex()
+    elif decoded(wire, 1, -1)[1].next == DATAGRAM:
+        assert not verdict or run(DEFAULT.program, wire), wire.hex()
+
+
+@given(frames())
+@settings(max_examples=300, deadline=None)
+def test_listening_changes_nothing_for_mail(wire):
+    verdict = bool(run(DEFAULT.program, wire))
+    if verdict or decoded(wire, 1, -1)[1].next != DATAGRAM:
+        for made in LISTENING.values():
+            assert bool(run(made.program, wire)) == verdict
+
+
+def test_listening_costs_few_instructions_and_none_where_it_is_off():
+    lengths = [len(made.program.instructions) for made in (DEFAULT, *LISTENING.values())]
+    assert lengths[0] == len(filters.build(DEFAULT_PORTS, passive=False).program.instructions)
+    assert max(lengths) - lengths[0] < 50
+    assert "from port 53" in LISTENING[False, True].explain()
+    assert "LLDP" not in LISTENING[False, True].explain()
+    assert "67, 68, 137, 546, 547, 5353" in LISTENING[True, False].explain()
 
 
 @given(tunnelled())

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from sniffer.config import DEFAULT_PORTS, InventorySettings
 from sniffer.event import ClearJudgement, Sighting, SightingSource
-from sniffer.export.summary import device_json, summary
+from sniffer.export.summary import summary
 from sniffer.inventory.aggregate import Aggregate
-from sniffer.inventory.assessment import assess
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.sayings import Saying, Sayings
 
@@ -136,8 +135,7 @@ def test_a_device_tells_names_once_though_two_sources_agree() -> None:
     seen.observe(handshake(), judgement())
     for source in (DHCP, MDNS):
         seen.observe_sighting(Sighting(START_NS, source, address=PRINTER, name=b"hp"))
-    (device,) = seen.snapshot().devices
-    said = device_json(device, assess(device, "192.0.2.7", START_NS, {}, True))
+    said = told(seen)["192.0.2.7"]
     assert said["names"] == ["hp"]
     assert said["names_from"] == [
         {"name": "hp", "source": "dhcp"},

@@ -1,0 +1,217 @@
+"""DNS messages: names, records, and everything that could lead a reader in circles."""
+
+import pytest
+from craft import address, u16s
+from discovering import (
+    AAAA,
+    CNAME,
+    NS,
+    SRV,
+    TXT,
+    A,
+    a,
+    dns,
+    name,
+    question,
+    record,
+    srv,
+    txt,
+)
+from rows import Row, four_ways, octets, parametrize
+
+from parsers.answer import FOUND, NEED_MORE, NO_MATCH
+from parsers.discovery.dns import MOST_RECORDS, Message, Record, plain_name, read
+
+OUTLOOK = (b"outlook", b"office365", b"com")
+HOST = (b"host", b"example")
+ANSWERED = octets("""
+    ef37 8580 0001 0003 0000 0000
+    07 6f75746c6f6f6b 09 6f6666696365333635 03 636f6d 00  0001 0001   # at 12
+    c00c 0005 0001 0000012c 0006  03 6f6f63 c014                      # ooc.office365.com
+    c033 0005 0001 0000003c 0002  c014                                # office365.com
+    c014 0001 0001 0000000a 0004  cb007107
+""")
+
+
+def message(*records: Record, questions: tuple = (), flags: int = 0x8400) -> Message:
+    return Message(flags, questions, records)
+
+
+def host(data: bytes = b"\x0a\0\0\7", kind: int = A) -> Record:
+    return Record(HOST, kind, 300, data)
+
+
+def pointing(*places: int) -> bytes:
+    """A message whose one record is owned by pointers, the first of them at 12."""
+    owners = b"".join(u16s(0xC000 | place) for place in places)
+    return u16s(7, 0x8400, 0, 1, 0, 0) + owners + u16s(A, 1) + bytes(4) + b"\0\4" + bytes(4)
+
+
+LONG = b".".join([b"a" * 63] * 3 + [b"b" * 61])
+
+ROWS = [
+    Row(
+        "query",
+        dns(questions=[question("host.example")], flags=0x0100),
+        message(questions=(HOST,), flags=0x0100),
+        "RFC 1035 4.1",
+    ),
+    Row("address", dns(a("host.example", "10.0.0.7")), message(host()), "RFC 1035 3.4.1"),
+    Row(
+        "address-6",
+        dns(a("host.example", "2001:db8::7")),
+        message(host(address("2001:db8::7"), AAAA)),
+        "RFC 3596 2",
+    ),
+    Row(
+        "chain",
+        ANSWERED,
+        Message(
+            0x8580,
+            (OUTLOOK,),
+            (
+                Record(OUTLOOK, CNAME, 300, target=(b"ooc", *OUTLOOK[1:])),
+                Record((b"ooc", *OUTLOOK[1:]), CNAME, 60, target=OUTLOOK[1:]),
+                Record(OUTLOOK[1:], A, 10, b"\xcb\0q\7"),
+            ),
+        ),
+        "RFC 1035 4.1.4",
+    ),
+    Row(
+        "service",
+        dns(srv("p._ipp._tcp.local", "host.example")),
+        message(Record((b"p", b"_ipp", b"_tcp", b"local"), SRV, 300, target=HOST)),
+        "RFC 2782",
+    ),
+    Row(
+        "texts",
+        dns(txt("host.example", b"ty=x", b"", b"\0\xff")),
+        message(Record(HOST, TXT, 300, strings=(b"ty=x", b"", b"\0\xff"))),
+        "RFC 1035 3.3.14",
+    ),
+    Row(
+        "text-longer-than-its-record",
+        dns(record("host.example", TXT, b"\x09ab")),
+        message(Record(HOST, TXT, 300, strings=(b"ab",))),
+        "RFC 1035 3.3.14",
+    ),
+    Row(
+        "other-kinds-are-passed-over",
+        dns(record("host.example", NS, b"\xff\xff"), a("host.example", "10.0.0.7")),
+        message(Record(HOST, NS, 300), host()),
+        "RFC 1035 3.6",
+    ),
+    Row(
+        "address-of-another-length",
+        dns(record("host.example", A, b"\1\2\3")),
+        message(Record(HOST, A, 300)),
+        "RFC 1035 3.4.1",
+    ),
+    Row("empty", dns(), message(), "RFC 1035 4.1.1"),
+    Row("root", dns(a("", "10.0.0.7")), message(Record((), A, 300, b"\x0a\0\0\7")), "RFC 1035 3.1"),
+    Row(
+        "longest-name",
+        dns(a(LONG.decode(), "10.0.0.7")),
+        message(Record(tuple(LONG.split(b".")), A, 300, b"\x0a\0\0\7")),
+        "RFC 1035 2.3.4",
+    ),
+    Row("name-too-long", dns(a(LONG.decode() + "b", "10.0.0.7")), None, "RFC 1035 2.3.4", NO_MATCH),
+    Row(
+        "label-of-64",
+        dns(record(b"\x40" + b"a" * 64 + b"\0", A, bytes(4))),
+        None,
+        "RFC 1035 2.3.4",
+        NO_MATCH,
+    ),
+    Row("pointer-to-itself", pointing(12), None, "RFC 1035 4.1.4", NO_MATCH),
+    Row("pointer-forwards", pointing(14), None, "RFC 1035 4.1.4", NO_MATCH),
+    Row("pointer-into-the-header", pointing(0), None, "RFC 1035 4.1.4", NO_MATCH),
+    Row(
+        "pointers-in-a-circle",
+        dns(questions=[b"\1a" + u16s(0xC012) + u16s(A, 1), b"\1b" + u16s(0xC00C) + u16s(A, 1)]),
+        None,
+        "RFC 1035 4.1.4",
+        NO_MATCH,
+    ),
+    Row(
+        "alias-that-ends-before-its-record-does",
+        dns(record("host.example", CNAME, name("x") + b"\0")),
+        None,
+        "RFC 1035 3.2.1",
+        NO_MATCH,
+        grows=False,
+    ),
+    Row(
+        "alias-beyond-its-record",
+        dns(record("host.example", CNAME, b"\3ab")) + b"cd\0",
+        None,
+        "RFC 1035 3.2.1",
+        NO_MATCH,
+        grows=False,
+    ),
+]
+
+
+def reading(row: Row):
+    return read
+
+
+@parametrize(ROWS)
+def test_message(row: Row) -> None:
+    four_ways(read, row)
+
+
+def test_a_cut_message_tells_what_it_holds() -> None:
+    wire = memoryview(ANSWERED)
+    answer, whole = read(wire, 0, len(wire))
+    assert answer == FOUND
+    assert whole is not None
+    for end in range(12, len(wire)):
+        cut, part = read(wire, 0, end)
+        assert cut == NEED_MORE
+        assert part is not None
+        assert part.records == whole.records[: len(part.records)]
+
+
+def test_more_records_than_are_read_are_more_to_come() -> None:
+    wire = memoryview(dns(*[a("host.example", "10.0.0.7")] * (MOST_RECORDS + 1)))
+    answer, told = read(wire, 0, len(wire))
+    assert answer == NEED_MORE
+    assert told is not None
+    assert len(told.records) == MOST_RECORDS
+
+
+def test_lying_counts_end_where_the_message_does() -> None:
+    wire = memoryview(u16s(7, 0x8400, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF) + question("host.example"))
+    assert read(wire, 0, len(wire)) == (NEED_MORE, message(questions=(HOST,)))
+
+
+def test_a_long_chain_of_pointers_costs_little() -> None:
+    """Each of many names leads through as many pointers as there may be, and no further."""
+    links = b"\0" + b"".join(u16s(0xC000 | (12 if n == 0 else 11 + 2 * n)) for n in range(40))
+    head = u16s(7, 0x8400, 0, 1, 0, 0) + links
+    wire = memoryview(head + u16s(0xC000 | len(head) - 2))
+    assert read(wire, 0, len(wire))[0] in (NO_MATCH, NEED_MORE)
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (name("host.example"), b"host.example"),
+        (name("host", end=b""), b"host"),
+        (b"", None),
+        (b"\0", None),
+        (b"\xc0\0", None),
+        (b"\x3fab", None),
+    ],
+)
+def test_name_outside_of_a_message(octets: bytes, expected: bytes | None) -> None:
+    assert plain_name(octets) == expected
+
+
+def test_only_responses_without_error_answer() -> None:
+    for flags, answers in ((0x8400, True), (0x8580, True), (0x0100, False), (0x8403, False)):
+        wire = memoryview(dns(flags=flags))
+        told = read(wire, 0, len(wire))[1]
+        assert told is not None
+        assert told.answers == answers
