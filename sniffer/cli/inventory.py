@@ -76,9 +76,14 @@ def open_store(settings: "Settings") -> "Database":
     return database
 
 
-def open_reader(settings: "Settings", as_of: str | None, tz: str) -> "Reader":
-    """Return what reads the inventory as of a time. Raises StoreError, ConfigError."""
-    as_of_ns = None if as_of is None else parse_time(as_of, zone(tz), "--as-of")
+def open_reader(
+    settings: "Settings", as_of: str | None, tz: str, option: str = "--as-of"
+) -> "Reader":
+    """Return what reads the inventory as of the time of an option.
+
+    Raises StoreError, ConfigError.
+    """
+    as_of_ns = None if as_of is None else parse_time(as_of, zone(tz), option)
     database = open_store(settings)
     from sniffer.inventory.store.reader import Reader
 

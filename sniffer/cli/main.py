@@ -27,6 +27,7 @@ COMMANDS = {
     "devices": "The inventory of devices.",
     "handshakes": "The events that were kept.",
     "interfaces": "What can be captured on, and what passes there.",
+    "report": "What will stop working, when, and what to do.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
     "serve": "The web page, upload and API.",
     "top": "Live view of devices and handshakes in the terminal.",
@@ -35,7 +36,6 @@ COMMANDS = {
 
 LATER = {
     "watch": "Print the next handshake of one device.",
-    "report": "The readiness report.",
     "probe": "Which TLS versions a server accepts.",
     "logs": "Join mail logs with the devices.",
     "signins": "Join sign-in exports with the devices.",

@@ -24,8 +24,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 PROFILE_OPTION = "--profile"
 FAIL_ON = ("legacy", "incompatible", "at-risk")
-FORMATS = ("table", "json", "ndjson", "csv", "zeek", "eve")
-FORMATS_LATER = ("html",)
+FORMATS = ("table", "json", "ndjson", "csv", "html", "zeek", "eve")
 
 
 def later(*names: str, takes_value: bool = True) -> Callable[[Decorated], Decorated]:
@@ -229,9 +228,7 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
     """Return a format that is built."""
     if value is None or value in FORMATS:
         return value
-    if value in FORMATS_LATER:
-        raise click.UsageError(f"--format {value}: not built yet")
-    raise click.BadParameter(f"{value!r} is none of {', '.join(FORMATS + FORMATS_LATER)}")
+    raise click.BadParameter(f"{value!r} is none of {', '.join(FORMATS)}")
 
 
 def default_store() -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from sniffer.cli.options import FORMATS, FORMATS_LATER
+from sniffer.cli.options import FORMATS
 from sniffer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "-"
 BUFFER_BYTES = 1 << 16
-SUMMARIES = ("json", "table")
+SUMMARIES = ("json", "table", "html")
 """Formats that tell the devices, at the end; the others tell each event as it comes."""
+OTHERWISE = "ndjson"
+"""What a file is given whose name asks for nothing, where that is a choice."""
 NAMES = {"ssl.log": "zeek", "eve.json": "eve"}
 """Files that go by a name of their own wherever they are."""
-ENDINGS = {"json": "json", "csv": "csv", "txt": "table", "html": "html"}
+ENDINGS = {"json": "json", "csv": "csv", "txt": "table", "html": "html", "md": "markdown"}
 
 
 class Outputs:
@@ -85,10 +87,13 @@ class Outputs:
         from sniffer.export.formats import summary_json
 
         for kind, out in self._summaries:
-            if kind == "json":
-                out.write(summary_json(told))
-            else:
-                write_table(told, out, zone, color)
+            match kind:
+                case "json":
+                    out.write(summary_json(told))
+                case "html":
+                    _write_report(told, out)
+                case _:
+                    write_table(told, out, zone, color)
         if self._frames is not None:
             self._frames.finish()
         self.flush()
@@ -100,20 +105,21 @@ def open_outputs(
     outputs: tuple[str, ...],
     inputs: list[str],
     frames: str | None = None,
+    known: tuple[str, ...] = FORMATS,
 ) -> list[tuple[str, io.BufferedWriter]]:
     """Open what is to be written, with its format; ``stack`` closes it. Raises ConfigError.
 
-    ``frames`` is written as well, by others.
+    ``frames`` is written as well, by others. ``known``: formats that there are; a file
+    whose name asks for none of them gets NDJSON, else the first.
     """
     wanted: list[tuple[str, str]] = []
     if form is not None:
         wanted.append((form, STANDARD_OUTPUT))
     for text in outputs:
         prefix, colon, path = text.partition(":")
-        if not colon or prefix not in FORMATS + FORMATS_LATER:
-            prefix, path = _format_of(text), text
-        if prefix in FORMATS_LATER:
-            raise click.UsageError(f"-o {text}: {prefix}: not built yet")
+        if not colon or prefix not in known:
+            named, path = _format_of(text), text
+            prefix = named if named in known else OTHERWISE if OTHERWISE in known else known[0]
         wanted.append((prefix, path))
     paths = [path for _, path in wanted]
     options = ["-o"] * len(paths)
@@ -141,6 +147,14 @@ def write_table(told: dict[str, Any], out: io.BufferedWriter, zone: "tzinfo", co
     text.detach()
 
 
+def _write_report(told: dict[str, Any], out: io.BufferedWriter) -> None:
+    """Write a summary as a page: the readiness report."""
+    from sniffer.export.report import Report, subject_of, write_html
+
+    with ExitStack() as stack:
+        write_html(Report(subject_of(told), stack), None, out)
+
+
 class _Named(io.FileIO):
     """A file whose errors say which file it was."""
 
@@ -159,9 +173,9 @@ class _Named(io.FileIO):
 
 
 def _format_of(path: str) -> str:
-    """Return the format that a file's name asks for; ndjson if it asks for none."""
+    """Return the format that a file's name asks for."""
     name = os.path.basename(path).lower()
-    return NAMES.get(name) or ENDINGS.get(name.rpartition(".")[2], "ndjson")
+    return NAMES.get(name) or ENDINGS.get(name.rpartition(".")[2], OTHERWISE)
 
 
 def _writer(kind: str) -> "Callable[[BinaryIO], EventWriter]":

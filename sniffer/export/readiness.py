@@ -20,19 +20,27 @@ class Counts(NamedTuple):
 
     all: int = 0
     refused: int = 0
-    """Not served any more."""
+    """Refused already, for what they offer."""
     breaking: int = 0
     """Served by now, and will not be."""
+    failing: int = 0
+    """Refused for something else, such as a certificate."""
     unclear: int = 0
     """Nobody can tell."""
+
+    @property
+    def fine(self) -> int:
+        """Devices about which nothing was found."""
+        return self.all - sum(self[1:])
 
     @classmethod
     def of(cls, devices: Iterable[Json]) -> "Counts":
         """Count devices as the summary lists them."""
-        counts = [0, 0, 0, 0]
+        counts = [0] * len(cls._fields)
         for device in devices:
             counts[0] += 1
-            counts[_place(device)] += _place(device) > 0
+            at = place_of(device)
+            counts[at] += at > 0
         return cls(*counts)
 
 
@@ -54,7 +62,7 @@ def readiness(counts: Counts, coverage: Json) -> Readiness:
     if counts.refused or counts.breaking:
         told = []
         if counts.refused:
-            told.append(f"{counts.refused} refused already")
+            told.append(f"{counts.refused} {_are(counts.refused)} refused already")
         if counts.breaking:
             told.append(f"{counts.breaking} will stop working")
         return Readiness(False, f"Of {seen} seen, {' and '.join(told)}.")
@@ -71,10 +79,15 @@ def readiness(counts: Counts, coverage: Json) -> Readiness:
     return Readiness(True, f"None of {seen} seen in {watched} would stop working.")
 
 
-def _place(device: Json) -> int:
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def place_of(device: Json) -> int:
     """Return the place of a device in Counts; 0: it goes on working."""
-    if device["status"] == Status.REFUSED:
-        return 1
     if device["will_break"]:
-        return 2
-    return 3 if device["will_break"] is None and device["status"] != Status.OK else 0
+        when = (device["breaks"] or {}).get("when")
+        return 1 if when == "already-refused" else 2
+    if device["status"] == Status.REFUSED:
+        return 3
+    return 4 if device["will_break"] is None and device["status"] != Status.OK else 0

@@ -141,7 +141,7 @@ def story_lines(device: Mapping[str, Any], turns: Iterable[Turn], zone: tzinfo) 
     """Yield the story of a device in words, oldest first."""
     for turn in turns:
         since = datetime.fromtimestamp(turn.since_ns // 10**9, zone).strftime("%Y-%m-%d %H:%M")
-        yield f"since {since}  {_words(device['stacks'], turn.status, turn.refused_by)}"
+        yield f"since {since}  {turn_words(device['stacks'], turn.status, turn.refused_by)}"
 
 
 def against_json(reader: Reader, device: Stored, profile: Profile) -> Json:
@@ -224,13 +224,14 @@ def service_lines(device: Mapping[str, Any], zone: tzinfo) -> Iterator[str]:
     wide = max((len(service["service"]) for service in device["services"]), default=0)
     for service in device["services"]:
         mine = [s for s in device["stacks"] if service["service"] in s["services"]]
-        parts = [_words(mine, Status(service["status"]), service["refused_by"])]
+        parts = [turn_words(mine, Status(service["status"]), service["refused_by"])]
         for key, word in (("last_ok", "last ok"), ("last_refused", "last refused")):
             parts.append(f"{word} {_minute(service[key], zone)}")
         yield f"{service['service']:{wide}}  {'; '.join(parts)}"
 
 
-def _words(stacks: Iterable[Mapping[str, Any]], status: Status, refused_by: str | None) -> str:
+def turn_words(stacks: Iterable[Mapping[str, Any]], status: Status, refused_by: str | None) -> str:
+    """Return a status in words, of a device or service that these stacks are of."""
     codes = {name: code for code, name in VERSIONS.items()}
     oldest = min((codes[s["max_offered"]] for s in stacks if s["max_offered"]), default=None)
     return TURNED.get(status) or words.status_words(status, oldest, refused_by)
@@ -279,7 +280,7 @@ def device_cells(device: Mapping[str, Any]) -> dict[str, str]:
     breaks = device["breaks"] or {}
     cells["breaks"] = breaks.get("when")
     cells["names"] = " ".join(device["names"])
-    claim = device["claim"] or {}
+    claim = device.get("claim") or {}
     cells["claim"] = " ".join([claim[key] for key in ("did", "state") if key in claim]) or None
     return {name: _cell(value) for name, value in cells.items()}
 

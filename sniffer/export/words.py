@@ -5,6 +5,7 @@ table are shown as they are.
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from parsers.tls.facts import TLS_1_0
@@ -77,6 +78,17 @@ CLAIM = {
     "came-back": "came back",
 }
 """What became of it."""
+
+CHANGE = {
+    "new": "new",
+    "came-back": "came back",
+    "worse": "worse",
+    "improving": "better lately",
+    "fixed": "verified as mended",
+    "vanished": "not seen any more",
+    "changed": "changed otherwise",
+}
+"""What became of devices between two moments."""
 
 MOST_URGENT = (
     Status.REFUSED,
@@ -201,3 +213,8 @@ def octets(number: int) -> str:
 def urgency(device: Mapping[str, Any]) -> tuple[bool, int]:
     """Return what sorts devices of a summary: what breaks first comes first."""
     return device["will_break"] is not True, MOST_URGENT.index(Status(device["status"]))
+
+
+def days_between(first: str, last: str) -> int:
+    """Return the days from one ISO date to another; below 0 if that one is over."""
+    return (date.fromisoformat(last) - date.fromisoformat(first)).days

@@ -7,26 +7,27 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from sniffer.export import words
+from sniffer.export.markup import style
 from sniffer.export.readiness import Counts, Readiness, readiness
 from sniffer.inventory.coverage import Coverage
 from sniffer.web import api
 from sniffer.web.captures import OVER, SUMMARY, Capture, State
 from sniffer.web.problems import Problem
-from sniffer.web.render import page, row
+from sniffer.web.render import page, script
 from sniffer.web.services import Services
 
 MOST_ROWS = 500
 """Devices shown of a capture; the JSON has all of them."""
 LARGEST_SUMMARY = 16 << 20
 """Octets of a summary that are made a page of."""
+FOR_EVER = {"Cache-Control": "max-age=31536000, immutable"}
 KINDS = {True: "good", False: "bad", None: "warn"}
 
 
-def routes() -> list[BaseRoute]:
+def routes() -> list[Route]:
     """Return the paths of the pages."""
     return [
         Route("/", show_first, methods=["GET"]),
@@ -35,7 +36,8 @@ def routes() -> list[BaseRoute]:
         Route("/captures/{id}", show_capture, methods=["GET"]),
         Route("/captures/{id}/keep", keep_capture, methods=["POST"]),
         Route("/captures/{id}/delete", delete_capture, methods=["POST"]),
-        Mount("/static", StaticFiles(packages=[("sniffer.web", "static")])),
+        Route("/static/style.css", get_style, methods=["GET"]),
+        Route("/static/live.js", get_script, methods=["GET"]),
     ]
 
 
@@ -91,6 +93,16 @@ async def delete_capture(request: Request) -> Response:
     return RedirectResponse("/captures", 303)
 
 
+async def get_style(_request: Request) -> Response:
+    """Return the style sheet. Its address changes when it does."""
+    return Response(style(), headers=FOR_EVER, media_type="text/css")
+
+
+async def get_script(_request: Request) -> Response:
+    """Return the script. Its address changes when it does."""
+    return Response(script(), headers=FOR_EVER, media_type="text/javascript")
+
+
 def _summary(services: Services, capture: Capture) -> dict[str, Any] | None:
     path = services.captures.path(capture, SUMMARY)
     if capture.state not in (State.DONE, State.PARTIAL):
@@ -108,7 +120,7 @@ def _found(summary: Mapping[str, Any]) -> dict[str, Any]:
     more = len(devices) - MOST_ROWS
     return {
         "answer": _answer(readiness(Counts.of(devices), coverage)),
-        "rows": [row(device) for device in devices[:MOST_ROWS]],
+        "devices": devices[:MOST_ROWS],
         "more": words.counted(more, "device") if more > 0 else "",
         "nothing": words.nothing_yet(
             Coverage(frames=coverage["frames"], flows=coverage["flows"], hellos=coverage["hellos"]),

@@ -84,7 +84,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_the_wire_and_the_uploader_say_is_text(page, tab, text):
-    hello = craft.client_hello(server_name=text.encode()[:250])
+    hello = craft.client_hello(sni=text.encode()[:250])
     talk = craft.Conversation(server_port=993).open().client(hello).server(craft.alert())
     url = page.put(f"{text}.pcap", craft.pcap(talk.frames()), site=text)
     state = page.over(url)

@@ -86,7 +86,6 @@ LATER_USES = (
     *(["devices", what, "10.0.0.7"] for what in ("merge", "split", "export")),
     ["devices", "import", "-"],
     ["watch", "printer", "--timeout", "10m"],
-    ["report", "--for", "manager", "-o", "report.html"],
     ["serve", "users", "add", "NAME", "--role", "viewer"],
     ["probe", "outlook.office365.com:993"],
     *(["relay", what, "--x", "y"] for what in ("stunnel", "haproxy", "postfix", "check", "test")),
@@ -100,10 +99,6 @@ LATER_USES = (
     ["analyze", "--duration", "10m", str(OFFICE)],
     ["analyze", "--as-of", "2026-12-24", str(OFFICE)],
     ["analyze", "https://192.0.2.1/a.pcap"],
-    ["analyze", "--format", "html", str(OFFICE)],
-    ["run", "--format", "html", "--replay", str(OFFICE)],
-    ["analyze", "-o", "html:out", str(OFFICE)],
-    ["analyze", "-o", "out.html", str(OFFICE)],
 )
 
 
