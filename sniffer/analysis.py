@@ -3,7 +3,7 @@
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from parsers.batch import Batch
 from sniffer.capture.files import STANDARD_INPUT, CaptureFile, captures
 from sniffer.capture.source import Source
-from sniffer.config import IdentifySettings, InventorySettings, Ports, TrackSettings
+from sniffer.config import IdentifySettings, InventorySettings, Ports, Relay, TrackSettings
 from sniffer.errors import InputError
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
@@ -71,6 +71,7 @@ class Analysis:
         waiting: AbstractContextManager[object] | None = None,
         limit: Limit | None = None,
         surveyed: bool = False,
+        relays: Sequence[Relay] = (),
         keep_evidence: bool = False,
     ) -> None:
         """Begin with nothing read; ``forced`` judges every hello by one profile.
@@ -81,6 +82,7 @@ class Analysis:
         self.ports = ports
         self.profiles = profiles
         self.forced = forced
+        self.relays = relays
         self.track = track or TrackSettings()
         self.identify = identify or IdentifySettings()
         self.sinks = sinks
@@ -139,7 +141,7 @@ class Analysis:
             keep_evidence=self.keep_evidence,
             discovery=listen(self.identify, wanted_names(self.profiles, self.forced)),
         )
-        judge = Judge(self.ports, self.profiles, self.forced)
+        judge = Judge(self.ports, self.profiles, self.forced, self.relays)
         pipeline = Pipeline(
             tracker,
             judge,

@@ -5,8 +5,8 @@ configuration file has them (``config_file`` reads it): its fields are the file'
 """
 
 import re
-from collections.abc import Iterator
-from ipaddress import ip_address
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -199,6 +199,17 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     """Of the lines."""
 
 
+class Relay(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A relay that takes old TLS from devices and speaks for them to the provider."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+    """What it is called: small letters, digits, - and ."""
+    addresses: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """Its addresses, or networks of them."""
+    ports: tuple[Annotated[int, Meta(ge=1, le=65535)], ...] = ()
+    """The ports it takes mail on; empty: all."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
@@ -214,6 +225,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     serve: ServeSettings = ServeSettings()
     daemon: DaemonSettings = DaemonSettings()
     log: LogSettings = LogSettings()
+    relay: tuple[Relay, ...] = ()
+    """One table for each relay that was put before devices."""
 
     @property
     def ports(self) -> Ports:
@@ -240,6 +253,7 @@ def mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.store.url and not STORE_URL.fullmatch(settings.store.url):
         why = "is no store: write sqlite:///PATH or postgresql+psycopg://..."
         yield "store.url", f"{settings.store.url!r} {why}"
+    yield from _wrong_relays(settings.relay)
     for section, address in (
         ("web", settings.web.listen_address),
         ("serve", settings.serve.listen_address),
@@ -248,6 +262,18 @@ def mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
             split_address(address)
         except ConfigError as error:
             yield f"{section}.listen_address", error.why
+
+
+def _wrong_relays(relays: Sequence[Relay]) -> Iterator[tuple[str, str]]:
+    names = [relay.name for relay in relays]
+    for number, relay in enumerate(relays):
+        if relay.name in names[:number]:
+            yield "relay", f"two are called {relay.name!r}"
+        for text in relay.addresses:
+            try:
+                ip_network(text)
+            except ValueError as error:
+                yield "relay", f"{relay.name}: {error}"
 
 
 STORE_URL = re.compile(r"sqlite:///.+|postgresql(\+psycopg)?://.+")

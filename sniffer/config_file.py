@@ -25,7 +25,10 @@ DEFAULT = "default"
 LONGEST_FILE = 1 << 20
 """Octets; what is longer was not written by hand."""
 
-SECTIONS = [section.name for section in msgspec.structs.fields(Settings)]
+TABLES = [field for field in msgspec.structs.fields(Settings) if get_origin(field.type) is tuple]
+"""What the file has as arrays of tables: [[relay]]."""
+GROUPS = [field for field in msgspec.structs.fields(Settings) if field not in TABLES]
+SECTIONS = [section.name for section in GROUPS]
 FILES = {"judge.profiles", "web.config_file", "serve.folder"}
 """Settings that name files; in a file they count from its folder."""
 
@@ -65,7 +68,7 @@ class Setting(NamedTuple):
     """One thing that can be set."""
 
     key: str
-    """SECTION.NAME."""
+    """SECTION.NAME; of an array of tables its name alone."""
     type: Any
     default: Any
 
@@ -74,18 +77,25 @@ class Setting(NamedTuple):
         """What may stand there, in words."""
         if get_origin(self.type) is Literal:
             return f"one of {', '.join(get_args(self.type))}"
+        if "." not in self.key:
+            return f"an array of tables: write [[{self.key}]]"
         return _allowed(inspect.type_info(self.type))
 
 
 def settings_known() -> dict[str, Setting]:
-    """Return everything that can be set, by its key."""
+    """Return everything in sections that can be set, by its key."""
     return {
         f"{section.name}.{field.name}": Setting(
             f"{section.name}.{field.name}", field.type, field.default
         )
-        for section in msgspec.structs.fields(Settings)
+        for section in GROUPS
         for field in msgspec.structs.fields(section.type)
     }
+
+
+def tables_known() -> dict[str, Setting]:
+    """Return the arrays of tables, by their name."""
+    return {table.name: Setting(table.name, table.type, table.default) for table in TABLES}
 
 
 class Configuration(NamedTuple):
@@ -112,7 +122,7 @@ class Sources(NamedTuple):
 
     def load(self) -> Configuration:
         """Read all of them. Raises ConfigError, or ConfigErrors for several."""
-        known = settings_known()
+        known = settings_known() | tables_known()
         errors: list[ConfigError] = []
         path = self.path
         if path is None and os.path.exists(DEFAULT_PATH):
@@ -135,10 +145,8 @@ def _configuration(chosen: Layer, path: str | None) -> Configuration:
     for key, (value, _) in chosen.items():
         section, _, name = key.partition(".")
         tables.setdefault(section, {})[name] = value
-    made = {
-        section.name: section.type(**tables[section.name])
-        for section in msgspec.structs.fields(Settings)
-    }
+    made = {section.name: section.type(**tables[section.name]) for section in GROUPS}
+    made |= {table.name: chosen[table.name][0] for table in TABLES}
     return Configuration(
         Settings(**made), {key: origin for key, (_, origin) in chosen.items()}, path
     )
@@ -172,13 +180,14 @@ def toml_value(value: object) -> str:
 
 def changes(one: Settings, other: Settings) -> list[str]:
     """Return the keys of what differs."""
-    return [
+    changed = [
         f"{section.name}.{field.name}"
-        for section in msgspec.structs.fields(Settings)
+        for section in GROUPS
         for field in msgspec.structs.fields(section.type)
         if getattr(getattr(one, section.name), field.name)
         != getattr(getattr(other, section.name), field.name)
     ]
+    return changed + [t.name for t in TABLES if getattr(one, t.name) != getattr(other, t.name)]
 
 
 def needs_restart(key: str) -> bool:
@@ -260,7 +269,7 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
     """Yield keys and the lines they stand on, as far as they are written plainly."""
     section = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if found := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+        if found := re.match(r"\s*\[{1,2}\s*([\w.-]+)\s*\]", line):
             section = found[1] + "."
             yield found[1], number
         elif found := re.match(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=", line):
@@ -325,7 +334,10 @@ def _convert(value: Any, setting: Setting, *, strict: bool) -> Any:  # noqa: ANN
     """Return a value of the setting's type. Raises ValueError with what is allowed."""
     try:
         return msgspec.convert(value, setting.type, strict=strict)
-    except ValidationError:
+    except ValidationError as error:
+        why, at, where = str(error).partition(" - at `$")
+        if at and isinstance(value, list) and "." not in setting.key:
+            raise ValueError(f"{why}, at {setting.key}{where.rstrip('`')}") from None
         raise ValueError(f"{_shown(value)} is not {setting.allowed}") from None
 
 

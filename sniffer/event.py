@@ -14,6 +14,12 @@ from msgspec import Struct
 
 from parsers.tls.facts import Alert, ClientHello, ServerHello
 
+OTHER = "other"
+"""The destination word where neither a profile nor a relay has a name for it."""
+
+RELAY = "relay:"
+"""How the destination word of a declared relay begins; its name follows."""
+
 
 class Verdict(StrEnum):
     """What an offer is worth to the destination it was made to, first match first."""
@@ -275,6 +281,13 @@ class Judgement(Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
     profile: str | None = None
     destination_basis: DestinationBasis | None = None
+    relay: str | None = None
+    """The declared relay it was sent to."""
+
+    @property
+    def destination(self) -> str:
+        """The word for where it was sent: a relay's, a profile's name, or "other"."""
+        return self.profile or OTHER if self.relay is None else RELAY + self.relay
 
 
 def identity(handshake: Handshake) -> str:

@@ -125,6 +125,7 @@ def command(
             track=settings.track,
             inventory=settings.inventory,
             identify=settings.identify,
+            relays=settings.relay,
             keep_evidence=frames is not None,
             sinks=(sinks.write,),
             waiting=stop,

@@ -79,7 +79,7 @@ def _serve(
     reader = Reader(
         control,
         names,
-        Judge(ports, profiles, None),
+        Judge(ports, profiles, None, settings.relay),
         aggregate,
         nullcontext(),
         (),

@@ -48,6 +48,8 @@ def check(path: str | None, config: str | None) -> None:
 @config_options
 def show(config: str | None) -> None:
     """Print every value and where it comes from, as a configuration file."""
+    from msgspec import structs
+
     from sniffer.config_file import Sources, toml_value
     from sniffer.log import one_line
 
@@ -55,6 +57,12 @@ def show(config: str | None) -> None:
     section = ""
     for key, origin in configuration.origins.items():
         at, _, name = key.partition(".")
+        if not name:
+            for table in getattr(configuration.settings, at):
+                click.echo(f"\n[[{at}]]  # {one_line(origin)}")
+                for field, value in structs.asdict(table).items():
+                    click.echo(f"{field} = {toml_value(value)}")
+            continue
         if at != section:
             click.echo(f"{section and chr(10)}[{at}]")
             section = at

@@ -182,6 +182,7 @@ def command(
             profiles,
             track=settings.track,
             inventory=settings.inventory,
+            relays=settings.relay,
             waiting=stop,
             surveyed=True,
         )

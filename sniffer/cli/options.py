@@ -315,6 +315,9 @@ def chosen_profiles(configuration: "Configuration") -> "tuple[dict[str, Profile]
 
     judge = configuration.settings.judge
     profiles = load_profiles(map(Path, judge.profiles))
+    for relay in configuration.settings.relay:
+        if relay.name in profiles:
+            raise configuration.error("relay", f"{relay.name!r} is the name of a profile")
     if not judge.profile:
         return profiles, None
     try:

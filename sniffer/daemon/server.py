@@ -51,7 +51,7 @@ class Server:
         """Begin with an empty aggregate; nothing is served before ``start``."""
         ports = settings.ports
         self.lock = threading.Lock()
-        self.judge = Judge(ports, profiles, forced)
+        self.judge = Judge(ports, profiles, forced, settings.relay)
         self.aggregate = Aggregate(
             settings.inventory, ports, profiles, settings.metrics.device_series
         )
@@ -67,7 +67,7 @@ class Server:
         """Go on with other settings; nothing that was counted is lost."""
         ports, series = settings.ports, settings.metrics.device_series
         with self.lock:
-            self.judge.use(ports, profiles, forced)
+            self.judge.use(ports, profiles, forced, settings.relay)
             self.aggregate.use(settings.inventory, ports, profiles, series)
             self._metrics.use(ports, profiles)
         self._listener.use(settings.web)

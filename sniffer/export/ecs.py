@@ -277,6 +277,7 @@ class HelloWatch(Struct, frozen=True, gc=False, kw_only=True):
     destination_basis: (
         Annotated[DestinationBasis, _said("What named the destination.")] | UnsetType
     ) = UNSET
+    relay: Annotated[str, _said("Declared relay that it was sent to.")] | UnsetType = UNSET
     outcome: Annotated[Outcome, _said("How the handshake ended: its first decisive event.")]
     ended_by: Annotated[Side, _said("Who ended it.")] | UnsetType = UNSET
     refused_by: Annotated[Side, _said("Who refused it.")] | UnsetType = UNSET
@@ -340,6 +341,7 @@ def event(handshake: Handshake, judgement: Judgement) -> Event:
             reasons=list(judgement.reasons) or UNSET,
             profile=judgement.profile or UNSET,
             destination_basis=judgement.destination_basis or UNSET,
+            relay=judgement.relay or UNSET,
             outcome=handshake.outcome,
             ended_by=handshake.ended_by or UNSET,
             refused_by=handshake.refused_by or UNSET,

@@ -89,6 +89,7 @@ CSV_COLUMNS = (
     "hellowatch.session.thrown_out",
     "hellowatch.encrypted_alert.sender",
     "hellowatch.encrypted_alert.sure",
+    "hellowatch.relay",
 )
 """One per key of the event, in this order. New ones are added at the end only."""
 

@@ -17,7 +17,7 @@ from parsers.layers import UNDECODED_REASONS
 from parsers.tls.facts import TLS_1_2
 from parsers.tls.names import version as version_name
 from sniffer.config import OTHER_SERVICE, Ports
-from sniffer.event import FindingKind, Outcome, Status, Verdict, address
+from sniffer.event import RELAY, FindingKind, Outcome, Status, Verdict, address
 from sniffer.inventory.aggregate import VERSIONS, DeviceSeries, Figures, read_series_key
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.delta import StoreFigures
@@ -232,7 +232,8 @@ def _legacy_hellos(facts: Facts) -> Iterator[Sample]:
 def _legacy_rows(device: str, counts: Mapping[str, int]) -> Iterator[Sample]:
     for key, hellos in counts.items():
         protocol, destination, version = read_series_key(key)
-        yield (device, protocol, destination, version_name(version)), hellos
+        word = destination.removeprefix(RELAY)
+        yield (device, protocol, word, version_name(version)), hellos
 
 
 def _device_info(facts: Facts) -> Iterator[Sample]:

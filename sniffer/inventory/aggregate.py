@@ -37,10 +37,11 @@ from sniffer.inventory.device import (
     EXPOSED,
     LONGEST_NAME,
     NEEDS_ACTION,
-    OTHER,
+    NO_TROUBLE,
     OUTCOME_INDEX,
     OUTCOMES,
     REASON_BIT,
+    RED,
     SERVICE_BIT,
     SERVICE_WORDS,
     SILENT_AFTER_NS,
@@ -51,10 +52,12 @@ from sniffer.inventory.device import (
     Evidence,
     Shape,
     Stack,
+    Troubles,
     Use,
     destination_key,
     is_telling,
     read_destination,
+    relays_of,
     review_after,
     service_part,
     status,
@@ -78,6 +81,9 @@ SERIES_PER_DEVICE = 2
 STACK_SERIES_PER_DEVICE = 1.5
 MOST_STACK_SERIES = 4
 """Stacks listed on average, and at most, of a device that has series of its own."""
+
+MOST_RELAYS = 4096
+"""Addresses of declared relays that are told apart."""
 
 MOST_VERSIONS = 8
 LONGEST_SHAPE = 512
@@ -206,6 +212,8 @@ class DeviceSnapshot(Struct, frozen=True, kw_only=True):
     stacks: tuple[StackSnapshot, ...]
     """By first seen; the one without a shape last."""
     exposures: tuple[ExposureSnapshot, ...]
+    troubles: Troubles = NO_TROUBLE
+    """What is wrong with relays it is sent through."""
     services: tuple[ServiceSnapshot, ...] = ()
     """In the contract's order of services."""
     names: tuple[tuple[bytes, int], ...]
@@ -305,7 +313,11 @@ class Aggregate:
         self._drained = 0
         self._lost = 0
         self._shapes: dict[bytes, Shape] = {}
-        self._labels: dict[str | None, bytes] = {None: OTHER.encode()}
+        self._labels: dict[str, bytes] = {}
+        # Relays are devices too, known by the addresses that old hellos are sent to.
+        self._relays: dict[bytes, set[str]] = {}
+        self._relay_states: dict[bytes, Status] = {}
+        self._troubles: dict[str, Status] = {}
 
     @property
     def hellos(self) -> int:
@@ -413,7 +425,9 @@ class Aggregate:
             and (device.last_ok_ns is None or time_ns > device.last_ok_ns)
         ):
             device.last_ok_ns = time_ns
-        label = judgement.profile or OTHER
+        label = judgement.destination
+        if judgement.relay is not None:
+            self._note_relay(flow.destination, label)
         place = passage_key(service, label)
         passage = self._passages.get(place)
         if passage is None:
@@ -473,6 +487,8 @@ class Aggregate:
         self._findings.merge(other._findings)
         self._sayings.merge(other._sayings)
         merge_passages(self._passages, other._passages.items())
+        for address, labels in other._relays.items():
+            self._relays.setdefault(address, set()).update(labels)
         series = self._series.joined(other._series, devices)
         self._quiet.clear()
         self._telling.clear()
@@ -480,11 +496,17 @@ class Aggregate:
         self._statuses = dict.fromkeys(Status, 0)
         self._rows = 0
         now_ns = self.now_ns or 0
+        self._relay_states = {
+            address: status(devices[address], now_ns)
+            for address in self._relays
+            if address in devices
+        }
+        self._troubles = self._found_troubles()
         for address, device in sorted(devices.items(), key=_by_last_seen):
             self._sayings.know(address)
             if device.mac is not None:
                 self._sayings.know_mac(device.mac)
-            device.status = status(device, now_ns)
+            device.status = status(device, now_ns, EVERY_DAY, self._troubles)
             device.review_ns = review_after(device, now_ns)
             self._statuses[device.status] += 1
             self._rows += device.rows()
@@ -513,6 +535,7 @@ class Aggregate:
                     device,
                     self.ports,
                     self.now_ns or 0,
+                    troubles=self._troubles,
                     sayings=self._sayings.of(address, own_macs.get(address)),
                     findings=found.get(address, ()),
                 )
@@ -634,7 +657,7 @@ class Aggregate:
             self._rows += device.rows() - before
         service = judgement.service
         stack.observe(evidence, rank, service, handshake.outcome)
-        use = stack.use(handshake.time_ns, service, judgement.profile or OTHER)
+        use = stack.use(handshake.time_ns, service, judgement.destination)
         use.count(handshake.time_ns, handshake.outcome, refused_by)
         if rank > use.rank:
             use.rank = rank
@@ -649,16 +672,16 @@ class Aggregate:
             self._rows += tally(names, device.name_counts, name, 1, most)
         if stack.shape is not None:
             key = destination_key(
-                self._label(judgement.profile), flow.destination, flow.destination_port, name
+                self._label(judgement.destination), flow.destination, flow.destination_port, name
             )
             keys = stack.destinations
             most = settings.destinations if has_room else max(1, len(keys))
             self._rows += tally(keys, stack.destination_counts, key, 1, most)
 
-    def _label(self, profile: str | None) -> bytes:
-        label = self._labels.get(profile)
+    def _label(self, destination: str) -> bytes:
+        label = self._labels.get(destination)
         if label is None:
-            label = self._labels[profile] = (profile or OTHER).encode()
+            label = self._labels[destination] = destination.encode()
         return label
 
     def shape(self, hello: ClientHello) -> Shape:
@@ -674,7 +697,7 @@ class Aggregate:
     def _review(self, address: bytes, device: Device) -> None:
         """Bring status, queue and series of one device up to date."""
         now_ns = self.now_ns or 0
-        is_now = status(device, now_ns)
+        is_now = status(device, now_ns, EVERY_DAY, self._troubles)
         if is_now is not device.status:
             self._statuses[device.status] -= 1
             self._statuses[is_now] += 1
@@ -686,6 +709,43 @@ class Aggregate:
         if wrong.pop(address, None) is not None:
             right[address] = device
         self._series.update(address, device)
+        if address in self._relays:
+            self._note_state(address, is_now)
+
+    def _note_relay(self, address: bytes, label: str) -> None:
+        """Take in where a declared relay is."""
+        labels = self._relays.get(address)
+        if labels is None:
+            if len(self._relays) >= MOST_RELAYS:
+                return
+            labels = self._relays[address] = set()
+        if label not in labels:
+            labels.add(label)
+            device = self._quiet.get(address) or self._telling.get(address)
+            if device is not None:
+                self._note_state(address, device.status)
+
+    def _note_state(self, address: bytes, is_now: Status) -> None:
+        """Take in where a relay stands itself; those it is put before stand no better."""
+        if self._relay_states.get(address) is is_now:
+            return
+        self._relay_states[address] = is_now
+        troubles = self._found_troubles()
+        if troubles == self._troubles:
+            return
+        self._troubles = troubles
+        for other, device in list(self._telling.items()):
+            if other not in self._relays and relays_of(device):
+                self._review(other, device)
+
+    def _found_troubles(self) -> dict[str, Status]:
+        troubles: dict[str, Status] = {}
+        for address, is_now in self._relay_states.items():
+            if is_now in RED:
+                for label in self._relays[address]:
+                    worst = min(troubles.get(label, is_now), is_now, key=RED.index)
+                    troubles[label] = worst
+        return troubles
 
     def _review_due(self) -> None:
         """Review the devices whose status time alone may have changed."""
@@ -932,6 +992,7 @@ def device_snapshot(
     now_ns: int,
     calendar: Calendar = EVERY_DAY,
     *,
+    troubles: Troubles = NO_TROUBLE,
     sayings: tuple[Saying, ...] = (),
     findings: tuple[FindingSnapshot, ...] = (),
 ) -> DeviceSnapshot:
@@ -971,8 +1032,9 @@ def device_snapshot(
             )
             for _, exposure in exposures
         ),
+        troubles={label: troubles[label] for label in relays_of(device) & troubles.keys()},
         services=tuple(
-            _service_snapshot(device, service, now_ns, calendar)
+            _service_snapshot(device, service, now_ns, calendar, troubles)
             for service in SERVICE_WORDS
             if service in used
         ),
@@ -1028,12 +1090,12 @@ def _use_snapshot(use: Use) -> UseSnapshot:
 
 
 def _service_snapshot(
-    device: Device, service: str, now_ns: int, calendar: Calendar
+    device: Device, service: str, now_ns: int, calendar: Calendar, troubles: Troubles
 ) -> ServiceSnapshot:
     part = service_part(device, service)
     return ServiceSnapshot(
         service=service,
-        status=status(part, now_ns, calendar),
+        status=status(part, now_ns, calendar, troubles),
         verdict=VERDICTS[max(stack.rank for stack in part.stacks)],
         hellos=part.hellos,
         last_ns=part.last_ns,

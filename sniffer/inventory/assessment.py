@@ -4,15 +4,15 @@ Only what was seen and what a profile says, with its source, is claimed. Where e
 missing the answer is None: a capture unfit to tell never yields "will not break".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from parsers.tls.names import version as version_name
-from sniffer.event import Side, Status, Verdict
+from sniffer.event import RELAY, Side, Status, Verdict
 from sniffer.inventory.aggregate import DeviceSnapshot, ExposureSnapshot
-from sniffer.inventory.device import DAY_NS, OTHER
+from sniffer.inventory.device import DAY_NS, OTHER, RED, is_relay
 from sniffer.inventory.passage import Passages
 from sniffer.inventory.simulate import WHEN, Break, Counts, Prospect, breaking, prospects
 from sniffer.judge.profile import Profile
@@ -79,9 +79,10 @@ def assess(
 
 def in_use(device: DeviceSnapshot) -> list[ExposureSnapshot]:
     """Return the exposures that still count: a fixed device's old hellos do not."""
-    if device.status is Status.FIXED:
+    if device.status in (Status.FIXED, Status.RELAYED):
         return []
-    return list(device.exposures)
+    direct = [e for e in device.exposures if not is_relay(e.destination)]
+    return direct or list(device.exposures)
 
 
 def programs(device: DeviceSnapshot) -> set[tuple[int | None, str]]:
@@ -167,6 +168,16 @@ def _why(
         case Status.SILENT:
             days = (now_ns - device.last_ns) // DAY_NS
             return f"{name} was last seen on {_day(device.last_ns)}, {_many(days, 'day')} ago."
+        case _ if device.troubles and not device.is_failing:
+            relay = _relays(device.troubles)
+            worst = min(device.troubles.values(), key=RED.index)
+            what = "is refused itself" if worst is Status.REFUSED else "offers old TLS itself"
+            return f"{name} goes through the relay {relay}, which {what}."
+        case Status.RELAYED:
+            through = [e for e in device.exposures if is_relay(e.destination)]
+            newest = max(through, key=lambda e: e.last_ns)
+            relay = _relays({e.destination for e in through})
+            return f"{name} offers at most {_version(newest)}, and only to the relay {relay}."
         case Status.REFUSED:
             return _why_refused(device, name, profiles, exposure)
         case Status.FIXED:
@@ -232,6 +243,8 @@ def _where(
     profile = profiles.get(exposure.destination)
     if profile is not None:
         return profile.title
+    if is_relay(exposure.destination):
+        return f"the relay {_relays([exposure.destination])}"
     asked: dict[bytes, int] = {}
     for stack in device.stacks:
         for d in stack.destinations:
@@ -262,8 +275,13 @@ def _ending(first: Break) -> str:
 def _next_step(device: DeviceSnapshot, exposure: ExposureSnapshot | None, fit: bool) -> str | None:
     """Say in one sentence what to do."""
     match device.status:
-        case Status.OK | Status.FIXED:
+        case Status.OK | Status.FIXED | Status.RELAYED:
             return None
+        case _ if device.troubles and not device.is_failing:
+            relay = _relays(device.troubles)
+            return (
+                f"Mend the relay {relay}: it has to speak TLS 1.2 to the provider, and be let in."
+            )
         case Status.SILENT:
             return "Find out whether it is switched off, gone, or no longer on the watched path."
         case Status.IMPROVING:
@@ -288,6 +306,10 @@ def _next_step(device: DeviceSnapshot, exposure: ExposureSnapshot | None, fit: b
     if exposure.verdict is Verdict.INCOMPATIBLE:
         return "Enable ECDHE cipher suites on it by an update or its settings, or use a relay."
     return "Test it against the server now, and look for an update that offers ECDHE suites."
+
+
+def _relays(words: Iterable[str]) -> str:
+    return " and ".join(sorted(word.removeprefix(RELAY) for word in words))
 
 
 def _version(exposure: ExposureSnapshot) -> str:

@@ -10,13 +10,14 @@ lowest keys are kept, so that neither the order of hellos nor of merges matters.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Self
 
 from msgspec import Struct
 
-from sniffer.event import Outcome, Reason, Status, Verdict
+from sniffer import event
+from sniffer.event import RELAY, Outcome, Reason, Status, Verdict
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -53,11 +54,7 @@ NEEDS_ACTION = frozenset(
 )
 """Statuses that somebody has to look at."""
 
-OTHER = "other"
-"""The destination word where no profile has a name for it."""
-
-RELAY = "relay:"
-"""How the destination word of a declared relay begins; its name follows."""
+OTHER = event.OTHER
 
 LONGEST_NAME = 255
 """Octets kept of a server name."""
@@ -531,23 +528,38 @@ class Stage(IntEnum):
     IN_USE = 3
 
 
-def status(device: Device, now_ns: int, calendar: Calendar = EVERY_DAY) -> Status:
+Troubles = Mapping[str, Status]
+"""What is wrong with relays themselves, by their destination words."""
+
+NO_TROUBLE: Troubles = {}
+
+
+def status(
+    device: Device,
+    now_ns: int,
+    calendar: Calendar = EVERY_DAY,
+    troubles: Troubles = NO_TROUBLE,
+) -> Status:
     """Return where a device stands at a time, from what was seen of it.
 
     Days are covered days of frame time. A refused device is called so even if it offers old
-    TLS: that it has no mail is the more urgent news.
+    TLS: that it has no mail is the more urgent news. One that sends its old hellos to a relay
+    alone is as well off as that relay.
     """
     if calendar.covered_ns(device.last_ns, now_ns) >= SILENT_AFTER_NS:
         return Status.SILENT
     if device.is_failing:
         return Status.REFUSED
-    stages = {}
-    for verdict, word in WORDS:
-        mine = [e for e in (device.exposures or {}).values() if e.verdict is verdict]
-        stages[word] = _stage(device, mine, now_ns, calendar)
-        if stages[word] is Stage.IN_USE:
+    furthest = Stage.NONE
+    for word, mine in _kinds(device):
+        stage = _stage(device, mine, now_ns, calendar)
+        if stage is Stage.IN_USE and word is not Status.RELAYED:
             return word
-    furthest = max(stages.values())
+        if stage is Stage.IN_USE:
+            fares = _through(mine, troubles)
+            is_away = furthest is not Stage.IMPROVING
+            return fares if is_away or fares is not Status.RELAYED else Status.IMPROVING
+        furthest = max(furthest, stage)
     if furthest is Stage.IMPROVING:
         return Status.IMPROVING
     if furthest is Stage.OVER:
@@ -556,28 +568,64 @@ def status(device: Device, now_ns: int, calendar: Calendar = EVERY_DAY) -> Statu
     return Status.OK if max(ranks, default=0) else Status.UNKNOWN
 
 
-WORDS = (
-    (Verdict.LEGACY, Status.LEGACY),
-    (Verdict.INCOMPATIBLE, Status.INCOMPATIBLE),
-    (Verdict.AT_RISK, Status.AT_RISK),
-)
+WORDS = {
+    Verdict.LEGACY: Status.LEGACY,
+    Verdict.INCOMPATIBLE: Status.INCOMPATIBLE,
+    Verdict.AT_RISK: Status.AT_RISK,
+}
 """What a device is called that makes such offers, the most telling first."""
+
+RED = (Status.REFUSED, Status.LEGACY, Status.INCOMPATIBLE)
+"""What a relay must not be, or nothing is gained by it; the worst first."""
+
+
+def relay_places(device: Device) -> set[tuple[str, bytes]]:
+    """Return destination words and addresses of the relays a device was sent through."""
+    places = (read_destination(key) for stack in device.stacks for key in stack.destinations)
+    return {(label, address) for label, address, _, _ in places if is_relay(label)}
+
+
+def relays_of(device: Device) -> set[str]:
+    """Return the destination words of the relays that a device sends old hellos to."""
+    return {e.destination for e in (device.exposures or {}).values() if is_relay(e.destination)}
+
+
+def _kinds(device: Device) -> Iterator[tuple[Status, list[Exposure]]]:
+    """Yield the exposures of each kind, with what they make of a device while in use."""
+    exposures = list((device.exposures or {}).values())
+    direct = [e for e in exposures if not is_relay(e.destination)]
+    for verdict, word in WORDS.items():
+        if mine := [e for e in direct if e.verdict is verdict]:
+            yield word, mine
+    if through := [e for e in exposures if is_relay(e.destination)]:
+        yield Status.RELAYED, through
+
+
+def _through(exposures: Sequence[Exposure], troubles: Troubles) -> Status:
+    """Return how a device fares by relays."""
+    if any(exposure.is_failing for exposure in exposures):
+        return Status.REFUSED
+    found = [troubles[e.destination] for e in exposures if e.destination in troubles]
+    return min(found, key=RED.index, default=Status.RELAYED)
 
 
 def _stage(device: Device, exposures: Sequence[Exposure], now_ns: int, calendar: Calendar) -> Stage:
     """Tell how far a device is away from offers of one kind."""
-    if not exposures:
-        return Stage.NONE
     last_ns = max(exposure.last_ns for exposure in exposures)
     quiet_ns = now_ns - last_ns
-    if quiet_ns < IMPROVING_AFTER_NS or device.last_ok_ns is None:
+    good_ns = device.last_ok_ns
+    if not is_relay(exposures[0].destination):
+        for exposure in (device.exposures or {}).values():
+            if is_relay(exposure.destination):
+                good_ns = _later(good_ns, exposure.established_ns)
+    if quiet_ns < IMPROVING_AFTER_NS or good_ns is None:
         return Stage.IN_USE
     pause_ns = RHYTHMS * _rhythm_ns(exposures)
     watched_ns = calendar.covered_ns(last_ns, now_ns)
     is_quiet = watched_ns >= FIXED_AFTER_NS and quiet_ns >= pause_ns
     if is_quiet and _is_proven(device, exposures, last_ns):
         return Stage.OVER
-    if quiet_ns >= max(IMPROVING_AFTER_NS, pause_ns) and device.last_ok_ns > last_ns:
+    if quiet_ns >= max(IMPROVING_AFTER_NS, pause_ns) and good_ns > last_ns:
         return Stage.IMPROVING
     return Stage.IN_USE
 
@@ -585,13 +633,11 @@ def _stage(device: Device, exposures: Sequence[Exposure], now_ns: int, calendar:
 def turning_points(device: Device, latest_ns: int, calendar: Calendar) -> list[int]:
     """Return the moments at which time alone may change a device's status, up to one."""
     points = [calendar.after(device.last_ns, SILENT_AFTER_NS, latest_ns)]
-    for verdict, _ in WORDS:
-        mine = [e for e in (device.exposures or {}).values() if e.verdict is verdict]
-        if mine:
-            last_ns = max(exposure.last_ns for exposure in mine)
-            points.append(last_ns + IMPROVING_AFTER_NS)
-            points.append(last_ns + RHYTHMS * _rhythm_ns(mine))
-            points.append(calendar.after(last_ns, FIXED_AFTER_NS, latest_ns))
+    for _, mine in _kinds(device):
+        last_ns = max(exposure.last_ns for exposure in mine)
+        points.append(last_ns + IMPROVING_AFTER_NS)
+        points.append(last_ns + RHYTHMS * _rhythm_ns(mine))
+        points.append(calendar.after(last_ns, FIXED_AFTER_NS, latest_ns))
     return sorted({point for point in points if point <= latest_ns})
 
 
@@ -646,9 +692,15 @@ def _rhythm_ns(exposures: Sequence[Exposure]) -> int:
 def _is_proven(device: Device, exposures: Sequence[Exposure], last_ns: int) -> bool:
     """Tell whether each service that got such hellos has got enough good handshakes since.
 
+    A relay that takes them in their place is as good, whatever service it offers.
     Only stacks first seen after the last of them count: one that was there before may be
     another program, and says nothing about this one.
     """
+    if not is_relay(exposures[0].destination):
+        uses = [use for stack in device.stacks for use in stack.uses if is_relay(use.destination)]
+        taken = sum(use.established for use in uses if (use.established_ns or 0) > last_ns)
+        if taken >= PROOFS:
+            return True
     wanted = {exposure.service for exposure in exposures}
     good = [s for s in device.stacks if VERDICTS[s.rank] is Verdict.OK and s.first[0] > last_ns]
     return all(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sniffer.event import Outcome, Side
-from sniffer.inventory.device import DAY_NS, EXPOSED, OTHER, Use
+from sniffer.inventory.device import DAY_NS, EXPOSED, OTHER, Use, is_relay
 from sniffer.inventory.passage import Passage, Passages, passage_key
 from sniffer.inventory.story import Pulse
 
@@ -59,6 +59,7 @@ def turned(
         if (
             use.verdict not in EXPOSED
             or use.destination == OTHER
+            or is_relay(use.destination)
             or not use.is_failing
             or use.refused_by != Side.SERVER
             or taken_ns is None

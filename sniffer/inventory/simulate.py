@@ -20,7 +20,7 @@ from sniffer.inventory.aggregate import (
     UseSnapshot,
     key_exchanges,
 )
-from sniffer.inventory.device import DAY_NS, EXPOSED, OTHER
+from sniffer.inventory.device import DAY_NS, EXPOSED, OTHER, is_relay
 from sniffer.inventory.passage import Passages, passage_key
 from sniffer.judge.profile import Accepts, Profile, Window, unix_seconds
 from sniffer.judge.verdict import Rules, weigh
@@ -41,6 +41,9 @@ FIND_OUT = (
     "openssl s_client, and write what you find into a profile of your own."
 )
 NOT_IN_PROFILE = "The profile says nothing of this service; what was seen is all there is."
+THROUGH_RELAY = (
+    "A declared relay takes it; what the provider makes of the relay tell the relay's own hellos."
+)
 NO_HELLO = "No whole hello of this stack is kept, so it cannot be held against a profile."
 
 
@@ -189,6 +192,8 @@ def _prospect(
     accepted = _accepted(use.verdict, use.reasons, top, accepts)
     if accepts is not None:
         find_out = None
+    elif is_relay(use.destination):
+        find_out = THROUGH_RELAY
     else:
         find_out = FIND_OUT if use.destination == OTHER else NOT_IN_PROFILE
     return Prospect(

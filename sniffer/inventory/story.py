@@ -6,6 +6,7 @@ the newest hello of each kind are known, and no turn is claimed between them.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from sniffer.event import Outcome, Status, Verdict
 from sniffer.inventory.device import (
     EXPOSED,
     OUTCOME_INDEX,
+    RED,
     SERVICE_BIT,
     VERDICT_RANK,
     Calendar,
@@ -22,6 +24,7 @@ from sniffer.inventory.device import (
     Shape,
     Stack,
     Trail,
+    Troubles,
     status,
     turning_points,
 )
@@ -53,8 +56,45 @@ class Turn(NamedTuple):
     """Who refuses it, where it is refused."""
 
 
-def story(pulses: Iterable[Pulse], now_ns: int, calendar: Calendar) -> list[Turn]:
+class Trouble(NamedTuple):
+    """A time in which something was wrong with a relay itself."""
+
+    relay: str
+    """Its destination word."""
+    since_ns: int
+    until_ns: int | None
+    """None: it still is."""
+    status: Status
+
+
+def troubles_at(troubles: Iterable[Trouble], time_ns: int) -> dict[str, Status]:
+    """Return what was wrong with relays at a time."""
+    return {
+        trouble.relay: trouble.status
+        for trouble in troubles
+        if trouble.since_ns <= time_ns and (trouble.until_ns is None or time_ns < trouble.until_ns)
+    }
+
+
+def troubles_of(relay: str, turns: Sequence[Turn]) -> list[Trouble]:
+    """Return when something was wrong with a relay, from its own turns."""
+    ends = [turn.since_ns for turn in turns[1:]]
+    return [
+        Trouble(relay, turn.since_ns, end_ns, turn.status)
+        for turn, end_ns in zip_longest(turns, ends)
+        if turn.status in RED
+    ]
+
+
+def story(
+    pulses: Iterable[Pulse],
+    now_ns: int,
+    calendar: Calendar,
+    troubles: Sequence[Trouble] = (),
+) -> list[Turn]:
     """Return the turns of a device up to a time, the first one when it was first seen.
+
+    ``troubles``: of the relays it is sent through.
 
     It takes two refusals after a good handshake to call a device refused; it is so since the
     first of them.
@@ -76,11 +116,14 @@ def story(pulses: Iterable[Pulse], now_ns: int, calendar: Calendar) -> list[Turn
             refused_since_ns = time_ns
         if until_ns == time_ns and not is_newest:
             continue  # more of the same moment
-        _turn(turns, device, time_ns, calendar, refused_since_ns)
-        for point_ns in turning_points(device, until_ns, calendar):
+        found = troubles_at(troubles, time_ns)
+        _turn(turns, device, time_ns, calendar, found, refused_since_ns)
+        points = {*turning_points(device, until_ns, calendar)}
+        points |= {at_ns for t in troubles for at_ns in (t.since_ns, t.until_ns) if at_ns}
+        for point_ns in sorted(points):
             # At the next hello's own moment it is that hello which decides.
-            if time_ns < point_ns and (point_ns < until_ns or is_newest):
-                _turn(turns, device, point_ns, calendar)
+            if time_ns < point_ns < until_ns or (is_newest and time_ns < point_ns == until_ns):
+                _turn(turns, device, point_ns, calendar, troubles_at(troubles, point_ns))
     return turns
 
 
@@ -114,9 +157,10 @@ def _turn(
     device: Device,
     time_ns: int,
     calendar: Calendar,
+    troubles: Troubles,
     refused_since_ns: int | None = None,
 ) -> None:
-    is_now = status(device, time_ns, calendar)
+    is_now = status(device, time_ns, calendar, troubles)
     refused_by = device.refused_by if is_now is Status.REFUSED else None
     if not turns or (turns[-1].status, turns[-1].refused_by) != (is_now, refused_by):
         if is_now is Status.REFUSED and refused_since_ns is not None:

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from parsers.tls.facts import TLS_1_2, TLS_1_3, ClientHello
 from parsers.tls.names import SUITES
-from sniffer.config import OTHER_SERVICE, Ports
+from sniffer.config import OTHER_SERVICE, Ports, Relay
 from sniffer.event import (
     ClearJudgement,
     DestinationBasis,
@@ -24,6 +24,7 @@ from sniffer.event import (
 from sniffer.judge.downgrade import Downgrades
 from sniffer.judge.ladder import Ladders, ladder_key
 from sniffer.judge.profile import Accepts, CodeList, Destinations, Profile, normal_name
+from sniffer.judge.relays import Relays
 from sniffer.judge.resolutions import Resolutions
 
 MOST_CHOICES = 4096
@@ -37,20 +38,32 @@ class Judge:
     """Judges handshakes one after the other, in the order of their time."""
 
     def __init__(
-        self, ports: Ports, profiles: Mapping[str, Profile], forced: Profile | None = None
+        self,
+        ports: Ports,
+        profiles: Mapping[str, Profile],
+        forced: Profile | None = None,
+        relays: Iterable[Relay] = (),
     ) -> None:
-        """Judge by these profiles, or by ``forced`` alone: the one of ``--profile``."""
+        """Judge by these profiles, or by ``forced`` alone: the one of ``--profile``.
+
+        ``relays``: those that were declared.
+        """
         self._ladders = Ladders()
         self._downgrades = Downgrades()
         self._resolutions = Resolutions()
-        self.use(ports, profiles, forced)
+        self.use(ports, profiles, forced, relays)
 
     def use(
-        self, ports: Ports, profiles: Mapping[str, Profile], forced: Profile | None = None
+        self,
+        ports: Ports,
+        profiles: Mapping[str, Profile],
+        forced: Profile | None = None,
+        relays: Iterable[Relay] = (),
     ) -> None:
         """Judge by others from now on; clients' earlier offers stay known."""
         self._ports = ports
         self._forced = forced
+        self._relays = Relays(relays)
         self._destinations = Destinations(profiles.values())
         # The key is wire text, so it is octets, whose hash is keyed, and the size is bound.
         self._choices: dict[bytes, tuple[Profile | None, DestinationBasis | None]] = {}
@@ -76,7 +89,8 @@ class Judge:
         rules = None if profile is None else self._rules_of(profile, service)
         verdict, reasons = weigh(hello, rules, retried)
         name = None if profile is None else profile.name
-        return Judgement(service, verdict, reasons, name, basis)
+        relay = self._relays.find(flow.destination, flow.destination_port)
+        return Judgement(service, verdict, reasons, name, basis, relay)
 
     def note_answer(self, answer: Sighting) -> None:
         """Take in what a DNS server answered, before any hello that came after it."""

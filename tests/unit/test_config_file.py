@@ -95,6 +95,41 @@ def test_documented_file_says_what_each_setting_is_and_allows(key):
     assert told.count("\n") >= 1
 
 
+# ------------------------------------------------------------------------ arrays of tables
+
+
+def test_relays_are_tables_of_their_own(load):
+    example = re.search(r"```toml\n(\[\[relay\]\].*?)```", PAGE, re.DOTALL)[1]
+    configuration = load(example + "[log]\nlevel = 'info'\n[[relay]]\nname='b'\naddresses=['::1']")
+    relays = configuration.settings.relay
+    assert [(relay.name, relay.ports) for relay in relays] == [("cellar", (465, 993)), ("b", ())]
+    assert configuration.settings.log.level == "info"
+    assert load().settings.relay == ()
+
+
+GOOD = "[[relay]]\nname = 'a'\naddresses = ['::1']\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[relay]]\nname = 'a'", ":1: relay: Object missing required field `addresses`"),
+        (GOOD + "nam = 'a'", ":1: relay: Object contains unknown field `nam`, at relay[0]"),
+        (GOOD.replace("'a'", "'A'"), ":1: relay: Expected `str` matching regex"),
+        (GOOD.replace("'::1'", ""), ":1: relay: Expected `array` of length >= 1"),
+        (GOOD.replace("::1", "10.0.0.1/8"), ":1: relay: a: 10.0.0.1/8 has host bits set"),
+        (GOOD.replace("::1", "x"), ":1: relay: a: 'x' does not appear to be"),
+        (GOOD + GOOD, ":4: relay: two are called 'a'"),
+        (GOOD + "ports = [0]", ":1: relay: Expected `int` >= 1"),
+        ("[relay]\nname = 'a'", ":2: relay.name: there is no such section"),
+        ("relay = 3", ":1: relay: 3 is not an array of tables: write [[relay]]"),
+    ],
+)
+def test_wrong_relay_is_refused_with_file_and_key(load, text, told):
+    (line,) = said(load, text)
+    assert line.startswith("FILE" + told)
+
+
 # ----------------------------------------------------------------------------- what counts
 
 

@@ -55,7 +55,7 @@ def kind_of(name: str, number: int, handshake: Handshake, judgement: Judgement) 
         span=HOUR,
         stack=number,
         service=judgement.service,
-        destination=judgement.profile or OTHER,
+        destination=judgement.destination,
         verdict=judgement.verdict.value,
         outcome=handshake.outcome.value,
         refused_by="" if handshake.refused_by is None else handshake.refused_by.value,

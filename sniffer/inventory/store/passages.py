@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from sniffer.event import Outcome, Verdict
 from sniffer.inventory.delta import Judged
-from sniffer.inventory.device import DAY_NS, OTHER
+from sniffer.inventory.device import DAY_NS
 from sniffer.inventory.passage import Passage, passage_key
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.hours import HOUR_NS, Row
@@ -29,7 +29,7 @@ def add_passages(
             "site": site,
             "start_ns": time_ns // HOUR_NS * HOUR_NS,
             "service": judgement.service,
-            "destination": judgement.profile or OTHER,
+            "destination": judgement.destination,
             "verdict": judgement.verdict.value,
             "outcome": handshake.outcome.value,
             "refused_by": "" if by is None else by.value,

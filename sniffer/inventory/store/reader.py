@@ -19,7 +19,15 @@ from sniffer.event import Outcome, Status, Verdict
 from sniffer.inventory.aggregate import DeviceSnapshot, device_snapshot
 from sniffer.inventory.claim import Check, check
 from sniffer.inventory.coverage import Coverage
-from sniffer.inventory.device import DAY_NS, NEEDS_ACTION, Calendar, Device, Shape, status
+from sniffer.inventory.device import (
+    DAY_NS,
+    NEEDS_ACTION,
+    Calendar,
+    Device,
+    Shape,
+    relay_places,
+    status,
+)
 from sniffer.inventory.enforcement import Enforcement, Turned, enforcements, turned
 from sniffer.inventory.passage import Passages
 from sniffer.inventory.simulate import LATELY_NS, Counts
@@ -29,7 +37,7 @@ from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.facts import read_device
 from sniffer.inventory.store.passages import read_passages
 from sniffer.inventory.store.sayings import Said, read_sayings
-from sniffer.inventory.story import Pulse, Turn, device_of, story
+from sniffer.inventory.story import Pulse, Trouble, Turn, device_of, story, troubles_at, troubles_of
 
 PAGE = 500
 """Devices read in one transaction."""
@@ -44,6 +52,8 @@ class Stored(NamedTuple):
     is_telling: bool
     snapshot: DeviceSnapshot
     answer: Answer
+    troubles: tuple[Trouble, ...] = ()
+    """When something was wrong with relays it was sent through."""
 
 
 class Kept(NamedTuple):
@@ -63,6 +73,7 @@ class Reader:
         self._ports = ports
         self._as_of_ns = as_of_ns
         self._passages: dict[str, Passages] = {}
+        self._relays: dict[str, list[Turn]] = {}
 
     @cached_property
     def now_ns(self) -> int | None:
@@ -207,7 +218,7 @@ class Reader:
         with self.database.read() as connection:
             pulses = self._pulses(connection, device.id)
         now_ns = self.now_ns or 0
-        turns = story(pulses, now_ns, self.calendar(device.site))
+        turns = story(pulses, now_ns, self.calendar(device.site), device.troubles)
         snapshot = device.snapshot
         if not turns:
             return [Turn(snapshot.first_ns, snapshot.status, snapshot.refused_by)]
@@ -254,24 +265,25 @@ class Reader:
         said: Said,
     ) -> Stored | None:
         """Return a device as of now; None if it had not been seen by then."""
-        device: Device | None
         now_ns = self.now_ns or 0
-        if self._as_of_ns is None or row.last_ns <= self._as_of_ns:
-            try:
-                device = read_device(row.facts)
-            except (msgspec.DecodeError, ValueError) as error:
-                why = f"what it says of {row.ip} is damaged; start run, which mends it"
-                raise StoreError(self.database.name, why) from error
-        elif row.first_ns > self._as_of_ns:
+        if self._as_of_ns is not None and row.first_ns > self._as_of_ns:
             return None
-        elif row.is_telling:
-            device = device_of(self._pulses(connection, row.id), self._as_of_ns)
-        else:
-            device = read_device(row.facts)
-            device.last_ns = min(device.last_ns, self._as_of_ns)
+        try:
+            newest = read_device(row.facts)
+        except (msgspec.DecodeError, ValueError) as error:
+            why = f"what it says of {row.ip} is damaged; start run, which mends it"
+            raise StoreError(self.database.name, why) from error
+        device: Device | None = newest
+        if self._as_of_ns is not None and row.last_ns > self._as_of_ns:
+            if row.is_telling:
+                device = device_of(self._pulses(connection, row.id), self._as_of_ns)
+            else:
+                newest.last_ns = min(newest.last_ns, self._as_of_ns)
         if device is None:
             return None
-        device.status = status(device, now_ns, self.calendar(row.site))
+        troubles = tuple(self._troubles(connection, row.site, newest))
+        troubled = troubles_at(troubles, now_ns)
+        device.status = status(device, now_ns, self.calendar(row.site), troubled)
         answer = answers.get(row.id, Answer())
         if device.status in NEEDS_ACTION and answer.excepts(now_ns):
             device.status = Status.EXCEPTED
@@ -283,7 +295,19 @@ class Reader:
             self.calendar(row.site),
             sayings=tuple(said.get(row.id, ())),
         )
-        return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot, answer)
+        return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot, answer, troubles)
+
+    def _troubles(self, connection: sa.Connection, site: str, device: Device) -> Iterator[Trouble]:
+        """Yield when something was wrong with the relays that a device was sent through."""
+        for label, address in sorted(relay_places(device)):
+            key = f"{site} {address.hex()}"
+            if key not in self._relays:
+                told = schema.device.c
+                mine = (told.site == site, told.address == bytes([len(address)]) + address)
+                names = connection.scalars(sa.select(told.id).where(*mine)).all()
+                pulses = [pulse for name in names for pulse in self._pulses(connection, name)]
+                self._relays[key] = story(pulses, self.now_ns or 0, self.calendar(site))
+            yield from troubles_of(label, self._relays[key])
 
     def _pulses(self, connection: sa.Connection, name: str) -> list[Pulse]:
         told = schema.activity.c
