@@ -35,6 +35,9 @@ TXT = 16
 AAAA = 28
 SRV = 33
 
+ALIAS = b"\0\5\0\1"
+"""CNAME, class IN."""
+
 Labels = tuple[bytes, ...]
 
 
@@ -63,10 +66,21 @@ class Message:
     records: tuple[Record, ...]
     """Of all three sections, in their order."""
 
-    @property
-    def answers(self) -> bool:
-        """Whether it is a response, to a standard query, without an error."""
-        return self.flags & (RESPONSE | OPCODE | CODE) == RESPONSE
+
+def asks(wire: memoryview, start: int, end: int) -> tuple[bytes, bool] | None:
+    """Return what a response answers, and whether that may be an alias; None: it answers nothing.
+
+    A look at its beginning alone: most responses are of no interest.
+    """
+    if end - start < HEADER_LENGTH or _u16(wire, start + 4) == 0:
+        return None
+    if _u16(wire, start + 2) & (RESPONSE | OPCODE | CODE) != RESPONSE:
+        return None
+    answer, name, at = read_name(wire, start, start + HEADER_LENGTH, end)
+    if answer != FOUND:
+        return None
+    # Kind and class of an alias stand side by side: where these octets are not, none is.
+    return dotted(name).lower(), ALIAS in bytes(wire[at:end])
 
 
 def read(

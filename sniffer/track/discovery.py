@@ -128,7 +128,13 @@ class Discovery:
         frame.at += UDP_HEADER
         source, destination = frame.source_port, frame.destination_port
         if source == DNS_PORT and self._wanted is not None:
-            return self._dns(wire, frame, time_ns, self._wanted)
+            asked = dns.asks(wire, frame.at, frame.end)
+            if asked is None:
+                return ()
+            name, may_be_alias = asked
+            if not may_be_alias and name not in self._aliases and not self._wanted(name):
+                return ()
+            return self._dns(wire, frame, time_ns, name, self._wanted)
         if destination in (dhcp.SERVER_PORT, dhcp.CLIENT_PORT):
             return self._dhcp(wire, frame, time_ns)
         if destination in (dhcpv6.SERVER_PORT, dhcpv6.CLIENT_PORT):
@@ -210,10 +216,10 @@ class Discovery:
     # -- DNS: addresses of names that are wanted ---------------------------------------------
 
     def _dns(
-        self, wire: memoryview, frame: Frame, time_ns: int, wanted: Wanted
+        self, wire: memoryview, frame: Frame, time_ns: int, asked: bytes, wanted: Wanted
     ) -> Iterator[Sighting]:
         answer, message = dns.read(wire, frame.at, frame.end)
-        if answer == NO_MATCH or message is None or not message.answers:
+        if answer == NO_MATCH or message is None:
             return
         # By each name that a wanted one leads to: that one. Links may stand in any order.
         led: dict[bytes, tuple[bytes, int]] = {}
@@ -222,9 +228,7 @@ class Discovery:
             if record.kind == CNAME:
                 name = dotted(record.name).lower()
                 links.setdefault(name, (dotted(record.target).lower(), record.seconds))
-        starts = [dotted(question).lower() for question in message.questions]
-        for start in starts:
-            self._follow(start, links, led, time_ns, wanted)
+        self._follow(asked, links, led, time_ns, wanted)
         client = _bytes(wire, frame.destination, frame)
         ends: set[bytes] = set()
         for record in message.records:

@@ -10,6 +10,7 @@ from discovering import (
     TXT,
     A,
     a,
+    cname,
     dns,
     name,
     question,
@@ -20,7 +21,7 @@ from discovering import (
 from rows import Row, four_ways, octets, parametrize
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
-from parsers.discovery.dns import MOST_RECORDS, Message, Record, plain_name, read
+from parsers.discovery.dns import MOST_RECORDS, Message, Record, asks, plain_name, read
 
 OUTLOOK = (b"outlook", b"office365", b"com")
 HOST = (b"host", b"example")
@@ -209,9 +210,25 @@ def test_name_outside_of_a_message(octets: bytes, expected: bytes | None) -> Non
     assert plain_name(octets) == expected
 
 
-def test_only_responses_without_error_answer() -> None:
-    for flags, answers in ((0x8400, True), (0x8580, True), (0x0100, False), (0x8403, False)):
-        wire = memoryview(dns(flags=flags))
-        told = read(wire, 0, len(wire))[1]
-        assert told is not None
-        assert told.answers == answers
+ASKED = question("Host.Example")
+ALIAS = cname("host.example", "x.example")
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (dns(a("host.example", "10.0.0.7"), questions=[ASKED]), (b"host.example", False)),
+        (dns(ALIAS, questions=[ASKED]), (b"host.example", True)),
+        (dns(questions=[ASKED], flags=0x8580), (b"host.example", False)),
+        (dns(ALIAS, questions=[ASKED], flags=0x0100), None),
+        (dns(ALIAS, questions=[ASKED], flags=0x8403), None),
+        (dns(ALIAS), None),
+        (dns(questions=[ASKED])[:20], None),
+        (b"", None),
+    ],
+    ids=["address", "alias", "nothing", "query", "error", "unasked", "cut", "empty"],
+)
+def test_what_a_response_answers(octets: bytes, expected: tuple[bytes, bool] | None) -> None:
+    for poison in (b"", b"\0\5\0\1" * 9):
+        start = len(poison)
+        assert asks(memoryview(poison + octets + poison), start, start + len(octets)) == expected
