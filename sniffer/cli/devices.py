@@ -17,6 +17,7 @@ from sniffer.cli.inventory import (
     parse_time,
 )
 from sniffer.cli.options import (
+    Lists,
     check_format,
     chosen_profiles,
     config_options,
@@ -60,14 +61,8 @@ def _listed_format(ctx: click.Context, param: click.Parameter, value: str | None
     return chosen
 
 
-class Words(click.Group):
-    """A group that lists where no word says what else is wanted."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the word that may be left out before its options."""
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+class Words(Lists):
+    """The words of devices; some are not built yet."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a word's command; one that is promised, but not built, says so."""

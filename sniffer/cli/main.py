@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": "What is wrong with this mirror port or capture?",
     "devices": "The inventory of devices.",
     "handshakes": "The events that were kept.",
+    "profiles": "Provider profiles, with their age.",
     "interfaces": "What can be captured on, and what passes there.",
     "report": "What will stop working, when, and what to do.",
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
@@ -41,7 +42,6 @@ LATER = {
     "signins": "Join sign-in exports with the devices.",
     "leases": "Join DHCP leases with the devices.",
     "relay": "A relay configuration for devices that cannot be updated.",
-    "profiles": "Provider profiles.",
     "setup": "First installation.",
     "assets": "Dashboards, rules and units to copy.",
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from sniffer.config import LogSettings
+    from sniffer.config import JudgeSettings, LogSettings
     from sniffer.config_file import Configuration
     from sniffer.judge.profile import Profile
 
@@ -25,6 +25,16 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 PROFILE_OPTION = "--profile"
 FAIL_ON = ("legacy", "incompatible", "at-risk")
 FORMATS = ("table", "json", "ndjson", "csv", "html", "zeek", "eve")
+
+
+class Lists(click.Group):
+    """A group that lists where no word says what else is wanted."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the word that may be left out before its options."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
 
 def later(*names: str, takes_value: bool = True) -> Callable[[Decorated], Decorated]:
@@ -233,12 +243,30 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
 
 def default_store() -> str:
     """Return the store of this machine's service, else of this user."""
+    return "sqlite:///" + os.path.join(state_folder(), "hellowatch.db")
+
+
+def state_folder() -> str:
+    """Return where this machine's service, else this user, keeps what lasts."""
     if folder := os.environ.get("STATE_DIRECTORY"):
-        folder = folder.partition(":")[0]
-    else:
-        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        folder = os.path.join(state, "hellowatch")
-    return "sqlite:///" + os.path.join(folder, "hellowatch.db")
+        return folder.partition(":")[0]
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(state, "hellowatch")
+
+
+def profile_folder() -> str:
+    """Return where imported profiles are."""
+    return os.path.join(state_folder(), "profiles")
+
+
+def profile_files(judge: "JudgeSettings") -> tuple[str, ...]:
+    """Return the files of profiles beside those that ship: imported, then configured."""
+    folder = profile_folder()
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".toml"))
+    except OSError:
+        names = []
+    return (*(os.path.join(folder, name) for name in names), *judge.profiles)
 
 
 def zone(name: str) -> "tzinfo":
@@ -314,7 +342,7 @@ def chosen_profiles(configuration: "Configuration") -> "tuple[dict[str, Profile]
     from sniffer.judge.profile import find_profile, load_profiles
 
     judge = configuration.settings.judge
-    profiles = load_profiles(map(Path, judge.profiles))
+    profiles = load_profiles(map(Path, profile_files(judge)))
     for relay in configuration.settings.relay:
         if relay.name in profiles:
             raise configuration.error("relay", f"{relay.name!r} is the name of a profile")

@@ -14,6 +14,7 @@ from sniffer.cli.options import (
     default_store,
     installed_version,
     log_options,
+    profile_files,
 )
 from sniffer.errors import EXIT_INTERRUPTED, ConfigError
 
@@ -62,6 +63,8 @@ def command(
     log_format: str | None,
 ) -> None:
     """Serve the web page: captures are uploaded there, and their answer read."""
+    from msgspec import structs
+
     from sniffer.config import is_loopback, split_address
     from sniffer.config_file import Sources
 
@@ -72,6 +75,9 @@ def command(
         options["store.url"] = ("--store", store)
     configuration = Sources(config, options).load()
     settings = configuration.settings
+    # Who analyses what is uploaded finds no folder of this user: it is told the files.
+    judge = structs.replace(settings.judge, profiles=profile_files(settings.judge))
+    settings = structs.replace(settings, judge=judge)
     configure_log(settings.log)
     host, _ = split_address(settings.serve.listen_address)
     if not is_loopback(host):

@@ -159,7 +159,7 @@ def defused(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def summary_json(summary: Mapping[str, Any]) -> bytes:
+def summary_json(summary: Mapping[str, Any] | list[dict[str, Any]]) -> bytes:
     """Return the summary as JSON for reading: the same bytes for the same facts, keys sorted."""
     try:
         octets = msgspec.json.encode(summary, order="deterministic")

@@ -215,8 +215,7 @@ def load_profiles(paths: Iterable[Path] = ()) -> dict[str, Profile]:
 
     Raises ConfigError with file and key.
     """
-    folder = files("sniffer.judge").joinpath("profiles")
-    shipped = (file for file in folder.iterdir() if file.name.endswith(".toml"))
+    shipped = (file for file in _shipped().iterdir() if file.name.endswith(".toml"))
     profiles: dict[str, Profile] = {}
     for path in (*sorted(shipped, key=lambda file: file.name.removesuffix(".toml")), *paths):
         profile = read_profile(path)
@@ -224,6 +223,15 @@ def load_profiles(paths: Iterable[Path] = ()) -> dict[str, Profile]:
         profiles.pop(profile.name, None)
         profiles[profile.name] = profile
     return profiles
+
+
+def shipped_text(name: str) -> str:
+    """Return the file of a profile that ships."""
+    return _shipped().joinpath(f"{name}.toml").read_text()
+
+
+def _shipped() -> Traversable:
+    return files("sniffer.judge").joinpath("profiles")
 
 
 def find_profile(

@@ -20,8 +20,9 @@ from parsers.tls.facts import (
 )
 from sniffer.config import DEFAULT_PORTS, parse_ports
 from sniffer.event import DestinationBasis, Flow, Handshake, Outcome, Reason, Verdict
+from sniffer.judge import samples
 from sniffer.judge import verdict as verdict_module
-from sniffer.judge.profile import VERSION_CODES, Profile, Sample, load_profiles, read_profile
+from sniffer.judge.profile import Profile, Sample, load_profiles, read_profile
 from sniffer.judge.verdict import Judge
 
 PROFILES = load_profiles()
@@ -66,23 +67,8 @@ SAMPLES = [(p.name, sample) for p in PROFILES.values() for sample in p.samples]
     ("name", "sample"), SAMPLES, ids=[f"{name}: {sample.what}" for name, sample in SAMPLES]
 )
 def test_a_sample_of_a_profile_is_judged_as_it_says(name: str, sample: Sample):
-    versions = sample.supported_versions
-    offered = hello(
-        VERSION_CODES[sample.legacy_version],
-        sample.suites,
-        server_name=sample.server_name.encode() if sample.server_name else None,
-        supported_versions=versions and tuple(VERSION_CODES[word] for word in versions),
-        groups=sample.groups,
-        signature_algorithms=sample.signature_algorithms,
-    )
-    judgement = Judge(DEFAULT_PORTS, PROFILES).judge(
-        handshake(offered, sample.address, sample.port)
-    )
-    expected = sample.expected
-    assert judgement.verdict == expected.verdict
-    assert judgement.reasons == expected.reasons
-    assert judgement.profile == expected.profile
-    assert judgement.destination_basis == expected.destination_basis
+    assert samples.judged(sample, PROFILES) == sample.expected
+    assert list(samples.failures(PROFILES[name], PROFILES)) == []
 
 
 # The contract's words, for a destination nobody knows.
