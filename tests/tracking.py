@@ -75,11 +75,15 @@ def tracker(
     return Tracker(settings, ports, KEY, ordered=ordered, behind_filter=behind_filter)
 
 
-def listened(*frames: bytes, wanted: Sequence[bytes] | None = None) -> list[Sighting]:
-    """Return what is said in frames a second apart; ``wanted`` None: all names are."""
+def listener(wanted: Sequence[bytes] | None = None) -> Tracker:
+    """Make a tracker that hears devices, and DNS servers on some names; None: on all."""
     names = (lambda name: name in wanted) if wanted is not None else bool
-    discovery = Discovery(passive=True, wanted=names)
-    one = Tracker(SMALL, DEFAULT_PORTS, KEY, discovery=discovery)
+    return Tracker(SMALL, DEFAULT_PORTS, KEY, discovery=Discovery(passive=True, wanted=names))
+
+
+def listened(*frames: bytes) -> list[Sighting]:
+    """Return what is said in frames a second apart."""
+    one = listener()
     one.observe(batch_of([(n * 10**9, octets) for n, octets in enumerate(frames)]))
     assert one.counters().internal_errors == []
     return one.sightings()

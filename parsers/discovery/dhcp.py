@@ -27,7 +27,7 @@ HEADER_LENGTH = 236
 COOKIE = b"\x63\x82\x53\x63"
 SERVER_NAME = 44
 BOOT_FILE = 108
-MOST_OPTIONS = 256
+MOST_OPTIONS = 64
 LONGEST_OPTION = 1024
 
 PAD, END = 0, 255
@@ -105,8 +105,8 @@ def read(wire: memoryview, start: int, end: int) -> tuple[int, Message | None]:
 def _options(wire: memoryview, at: int, end: int, said: dict[int, bytes]) -> int:
     """Read options up to the end option: FOUND; NEED_MORE where it is missing."""
     for _ in range(MOST_OPTIONS):
-        while at < end and wire[at] == PAD:
-            at += 1
+        if at < end and wire[at] == PAD:
+            at = end - len(bytes(wire[at:end]).lstrip(b"\0"))
         if at < end and wire[at] == END:
             return FOUND
         if end - at < 2 or end - at < 2 + wire[at + 1]:

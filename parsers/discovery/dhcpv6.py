@@ -25,6 +25,7 @@ CLIENT_PORT = 546
 SERVER_PORT = 547
 MOST_RELAYS = 8
 MOST_OPTIONS = 64
+MOST_ADDRESSES = 8
 RELAY_HEADER = 34
 
 SOLICIT, ADVERTISE, REQUEST, CONFIRM, RENEW, REBIND, REPLY, RELEASE, DECLINE = range(1, 10)
@@ -93,8 +94,10 @@ def _message(wire: memoryview, start: int, end: int, relayed: bool) -> tuple[int
     for code, at, after in options:
         if code == CLIENT_ID:
             duid = bytes(wire[at:after])
-        elif code == IA_NA and after - at >= 12:
+        elif code == IA_NA and after - at >= 12 and len(addresses) < MOST_ADDRESSES:
             for inner, place, behind in _options(wire, at + 12, after)[1]:
+                if len(addresses) >= MOST_ADDRESSES:
+                    break
                 if inner == IA_ADDRESS and behind - place >= 24:
                     seconds = int.from_bytes(wire[place + 20 : place + 24], "big")
                     addresses.append((bytes(wire[place : place + 16]), seconds))

@@ -9,41 +9,45 @@
 A name is labels, each behind its length (1 to 63), up to one of length 0; two octets from
 c000 on are the rest of the name, at that place of the message (section 4.1.4). A place has to
 lie before the name's own beginning, and before the one that led there: so no name goes in
-circles. A longer message than is read of it ends in NEED_MORE.
+circles. What is read of a message is bounded; a longer one ends in NEED_MORE.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 
 HEADER_LENGTH = 12
-MOST_QUESTIONS = 16
-MOST_RECORDS = 128
-LONGEST_NAME = 255
+LONGEST_MESSAGE = 9000
+"""Octets (RFC 6762 section 17)."""
+MOST_QUESTIONS = 8
+MOST_RECORDS = 48
+MOST_LABELS = 128
+"""Of all names in a message together; one that is pointed at again counts once."""
 MOST_JUMPS = 16
-MOST_STRINGS = 64
+MOST_ENDS = 8
+"""Ends of a name that are remembered, in case somebody points at one."""
+LONGEST_NAME = 255
+MOST_STRINGS = 32
 
 RESPONSE = 0x8000
 OPCODE = 0x7800
-CUT = 0x0200
 CODE = 0x000F
 
 A = 1
 CNAME = 5
-PTR = 12
 TXT = 16
 AAAA = 28
 SRV = 33
-
 ALIAS = b"\0\5\0\1"
 """CNAME, class IN."""
+LENGTHS = {A: 4, AAAA: 16}
 
 Labels = tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record of a kind that is read; ``data`` of others is empty."""
+class Record(NamedTuple):
+    """One record of a kind that is asked for."""
 
     name: Labels
     kind: int
@@ -52,7 +56,7 @@ class Record:
     data: bytes = b""
     """The address of A and AAAA; of raw kinds all of it."""
     target: Labels = ()
-    """The name that CNAME, PTR and SRV lead to."""
+    """The name that CNAME and SRV lead to."""
     strings: tuple[bytes, ...] = ()
     """Of TXT."""
 
@@ -64,7 +68,7 @@ class Message:
     flags: int
     questions: tuple[Labels, ...]
     records: tuple[Record, ...]
-    """Of all three sections, in their order."""
+    """Of all three sections, in their order; other kinds are passed over."""
 
 
 def asks(wire: memoryview, start: int, end: int) -> tuple[bytes, bool] | None:
@@ -72,88 +76,128 @@ def asks(wire: memoryview, start: int, end: int) -> tuple[bytes, bool] | None:
 
     A look at its beginning alone: most responses are of no interest.
     """
-    if end - start < HEADER_LENGTH or _u16(wire, start + 4) == 0:
+    octets = bytes(wire[start : min(end, start + LONGEST_MESSAGE)])
+    if len(octets) < HEADER_LENGTH or not (octets[4] or octets[5]):
         return None
-    if _u16(wire, start + 2) & (RESPONSE | OPCODE | CODE) != RESPONSE:
+    if (octets[2] << 8 | octets[3]) & (RESPONSE | OPCODE | CODE) != RESPONSE:
         return None
-    answer, name, at = read_name(wire, start, start + HEADER_LENGTH, end)
+    answer, name, at = Names(octets).read(HEADER_LENGTH)
     if answer != FOUND:
         return None
     # Kind and class of an alias stand side by side: where these octets are not, none is.
-    return dotted(name).lower(), ALIAS in bytes(wire[at:end])
+    return dotted(name).lower(), octets.find(ALIAS, at) >= 0
 
 
 def read(
-    wire: memoryview, start: int, end: int, raw: frozenset[int] = frozenset()
+    wire: memoryview,
+    start: int,
+    end: int,
+    kinds: frozenset[int],
+    raw: frozenset[int] = frozenset(),
 ) -> tuple[int, Message | None]:
     """Read the message from ``start`` to ``end``, and nothing from there on.
 
-    Of the kinds in ``raw`` the data is kept as it is.
+    Told are records of ``kinds``, those of the kinds in ``raw`` with their data as it is.
     """
-    if end - start < HEADER_LENGTH:
+    octets = bytes(wire[start : min(end, start + LONGEST_MESSAGE)])
+    if len(octets) < HEADER_LENGTH:
         return NEED_MORE, None
-    flags = _u16(wire, start + 2)
-    question_count = _u16(wire, start + 4)
-    record_count = sum(_u16(wire, start + at) for at in (6, 8, 10))
-    at = start + HEADER_LENGTH
+    names = Names(octets)
+    counts = [octets[at] << 8 | octets[at + 1] for at in (4, 6, 8, 10)]
+    at = HEADER_LENGTH
     questions: list[Labels] = []
     records: list[Record] = []
     answer = FOUND
-    for _ in range(min(question_count, MOST_QUESTIONS)):
-        answer, name, at = read_name(wire, start, at, end)
-        if answer != FOUND:
-            break
-        if end - at < 4:
+    for _ in range(min(counts[0], MOST_QUESTIONS)):
+        answer, name, at = names.read(at)
+        if answer == FOUND and len(octets) - at < 4:
             answer = NEED_MORE
+        if answer != FOUND:
             break
         questions.append(name)
         at += 4
-    if answer == FOUND and question_count > MOST_QUESTIONS:
+    record_count = sum(counts[1:])
+    if answer == FOUND and counts[0] > MOST_QUESTIONS:
         answer = NEED_MORE
     if answer == FOUND:
         for _ in range(min(record_count, MOST_RECORDS)):
-            answer, record, at = _record(wire, start, at, end, raw)
-            if record is None:
+            answer, record, at = _record(octets, at, names, kinds, raw)
+            if answer != FOUND:
                 break
-            records.append(record)
+            if record is not None:
+                records.append(record)
         if answer == FOUND and record_count > MOST_RECORDS:
             answer = NEED_MORE
     if answer == NO_MATCH:
         return NO_MATCH, None
+    flags = octets[2] << 8 | octets[3]
     return answer, Message(flags, tuple(questions), tuple(records))
 
 
-def read_name(wire: memoryview, start: int, at: int, end: int) -> tuple[int, Labels, int]:
-    """Read the name at ``at`` of the message at ``start``: answer, labels, where it ends."""
-    labels: list[bytes] = []
-    behind = -1
-    earliest = at
-    length = 0
-    jumps = 0
-    while True:
-        if at >= end:
-            return NEED_MORE, (), at
-        size = wire[at]
-        if size == 0:
-            return FOUND, tuple(labels), at + 1 if behind < 0 else behind
-        if size >= 0xC0:
-            if end - at < 2:
-                return NEED_MORE, (), at
-            place = start + (_u16(wire, at) & 0x3FFF)
-            if behind < 0:
-                behind = at + 2
-            jumps += 1
-            if not start + HEADER_LENGTH <= place < earliest or jumps > MOST_JUMPS:
+class Names:
+    """The names in a message, each place of them read once."""
+
+    left: int
+    """Labels that may still be read."""
+
+    def __init__(self, octets: bytes) -> None:
+        """Read names of this message."""
+        self._octets = octets
+        self._known: dict[int, tuple[Labels, int]] = {}
+        """Labels of a name, and its octets, by the place where it begins."""
+        self.left = MOST_LABELS
+
+    def read(self, at: int, jumps: int = MOST_JUMPS) -> tuple[int, Labels, int]:
+        """Return the name at a place and where it ends: FOUND, or NEED_MORE, NO_MATCH."""
+        octets, end = self._octets, len(self._octets)
+        first = at
+        labels: list[bytes] = []
+        length = 0
+        while at < end:
+            size = octets[at]
+            if size == 0:
+                return FOUND, self._note(first, tuple(labels), length, len(labels)), at + 1
+            if size >= 0xC0:
+                if end - at < 2:
+                    break
+                place = (size & 0x3F) << 8 | octets[at + 1]
+                answer = self._know(place, first, jumps - 1)
+                if answer != FOUND:
+                    return answer, (), at
+                rest, more = self._known[place]
+                if length + more >= LONGEST_NAME:
+                    return NO_MATCH, (), at
+                if labels:
+                    rest = self._note(first, (*labels, *rest), length + more, len(labels))
+                return FOUND, rest, at + 2
+            length += 1 + size
+            if size > 63 or length >= LONGEST_NAME:
                 return NO_MATCH, (), at
-            at = earliest = place
-            continue
-        length += 1 + size
-        if size > 63 or length >= LONGEST_NAME:
-            return NO_MATCH, (), at
-        if end - at <= size:
-            return NEED_MORE, (), at
-        labels.append(bytes(wire[at + 1 : at + 1 + size]))
-        at += 1 + size
+            if end - at <= size or self.left <= 0:
+                break
+            self.left -= 1
+            labels.append(octets[at + 1 : at + 1 + size])
+            at += 1 + size
+        return NEED_MORE, (), at
+
+    def _know(self, place: int, before: int, jumps: int) -> int:
+        """Read the name at a place, unless it is known."""
+        if place in self._known:
+            return FOUND
+        if not HEADER_LENGTH <= place < before or jumps < 0:
+            return NO_MATCH
+        answer, labels, _ = self.read(place, jumps)
+        if answer == FOUND and place not in self._known:
+            self._known[place] = labels, sum(map(len, labels)) + len(labels)
+        return answer
+
+    def _note(self, at: int, labels: Labels, length: int, own: int) -> Labels:
+        """Remember a name, and the ends of it that begin with one of its first ``own`` labels."""
+        for number in range(min(own, MOST_ENDS)):
+            self._known[at] = labels[number:], length
+            at += 1 + len(labels[number])
+            length -= 1 + len(labels[number])
+        return labels
 
 
 def plain_name(octets: bytes) -> bytes | None:
@@ -161,8 +205,9 @@ def plain_name(octets: bytes) -> bytes | None:
 
     One without its end is taken too: somebody else is to complete it (RFC 4702 section 2.1).
     """
-    wire = memoryview(octets + b"\0")
-    answer, labels, _ = read_name(wire, len(wire), 0, len(wire))
+    if len(octets) > LONGEST_NAME:
+        return None
+    answer, labels, _ = Names(octets + b"\0").read(0)
     return dotted(labels) or None if answer == FOUND else None
 
 
@@ -172,41 +217,39 @@ def dotted(labels: Labels) -> bytes:
 
 
 def _record(
-    wire: memoryview, start: int, at: int, end: int, raw: frozenset[int]
+    octets: bytes, at: int, names: Names, kinds: frozenset[int], raw: frozenset[int]
 ) -> tuple[int, Record | None, int]:
-    answer, name, at = read_name(wire, start, at, end)
+    """Read the record at a place: its answer, it if it is wanted, and where it ends."""
+    answer, name, at = names.read(at)
     if answer != FOUND:
         return answer, None, at
-    if end - at < 10:
+    if len(octets) - at < 10:
         return NEED_MORE, None, at
-    kind = _u16(wire, at)
-    seconds = _u16(wire, at + 4) << 16 | _u16(wire, at + 6)
-    length = _u16(wire, at + 8)
+    kind = octets[at] << 8 | octets[at + 1]
+    after = at + 10 + (octets[at + 8] << 8 | octets[at + 9])
+    if after > len(octets):
+        return NEED_MORE, None, at
+    if kind not in kinds:
+        return FOUND, None, after
+    seconds = int.from_bytes(octets[at + 4 : at + 8], "big")
     at += 10
-    after = at + length
-    if after > end:
-        return NEED_MORE, None, at
-    if kind in raw or (kind == A and length == 4) or (kind == AAAA and length == 16):
-        return FOUND, Record(name, kind, seconds, bytes(wire[at:after])), after
-    if kind in (CNAME, PTR) or (kind == SRV and length > 6):
-        answer, target, ended = read_name(wire, start, at + (6 if kind == SRV else 0), after)
-        if answer != FOUND or ended != after:
-            # The record's own length is what counts: nothing more will come.
-            return NO_MATCH, None, at
-        return FOUND, Record(name, kind, seconds, target=target), after
+    if kind in raw or LENGTHS.get(kind) == after - at:
+        return FOUND, Record(name, kind, seconds, octets[at:after]), after
     if kind == TXT:
-        return FOUND, Record(name, kind, seconds, strings=_strings(wire, at, after)), after
-    return FOUND, Record(name, kind, seconds), after
+        return FOUND, Record(name, kind, seconds, strings=_strings(octets, at, after)), after
+    if kind == CNAME or (kind == SRV and after - at > 6):
+        answer, target, ended = names.read(at + (6 if kind == SRV else 0))
+        if answer != FOUND or ended != after:
+            # The record is whole: where its name is not, nothing more will come.
+            return (NO_MATCH if names.left else NEED_MORE), None, at
+        return FOUND, Record(name, kind, seconds, target=target), after
+    return FOUND, None, after
 
 
-def _strings(wire: memoryview, at: int, end: int) -> tuple[bytes, ...]:
+def _strings(octets: bytes, at: int, end: int) -> tuple[bytes, ...]:
     strings: list[bytes] = []
     while at < end and len(strings) < MOST_STRINGS:
-        after = at + 1 + wire[at]
-        strings.append(bytes(wire[at + 1 : min(after, end)]))
+        after = at + 1 + octets[at]
+        strings.append(octets[at + 1 : min(after, end)])
         at = after
     return tuple(strings)
-
-
-def _u16(wire: memoryview, at: int) -> int:
-    return wire[at] << 8 | wire[at + 1]

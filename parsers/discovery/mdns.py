@@ -18,8 +18,9 @@ from parsers.discovery.dns import AAAA, RESPONSE, SRV, TXT, A, Labels, Record
 
 PORT = 5353
 LOCAL = b"local"
-MOST_HOSTS = 16
-MOST_SERVICES = 16
+KINDS = frozenset((A, AAAA, SRV, TXT))
+MOST_HOSTS = 8
+MOST_SERVICES = 8
 
 PRINTING = frozenset((b"_ipp", b"_ipps", b"_printer", b"_pdl-datastream", b"_fax-ipp"))
 SCANNING = frozenset((b"_scanner", b"_uscan", b"_uscans"))
@@ -61,7 +62,7 @@ def read(wire: memoryview, start: int, end: int) -> tuple[int, Announcement | No
     """Read the message from ``start`` to ``end``; a query is NO_MATCH."""
     if end - start >= 3 and not wire[start + 2] & RESPONSE >> 8:
         return NO_MATCH, None
-    answer, message = dns.read(wire, start, end)
+    answer, message = dns.read(wire, start, end, KINDS)
     if message is None:
         return answer, None
     hosts = [

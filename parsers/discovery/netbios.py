@@ -24,7 +24,7 @@ NBSTAT = 0x21
 KINDS = frozenset((NB, NBSTAT))
 GROUP = 0x8000
 OF_HOSTS = (0x00, 0x20)
-MOST_NAMES = 32
+MOST_NAMES = 16
 MOST_ADDRESSES = 8
 
 QUERY, REGISTRATION, RELEASE, WACK, REFRESH, ALTERNATE_REFRESH = 0, 5, 6, 7, 8, 9
@@ -43,7 +43,7 @@ class Claim:
 
 def read(wire: memoryview, start: int, end: int) -> tuple[int, Claim | None]:
     """Read the message from ``start`` to ``end``; what names no host is NO_MATCH."""
-    answer, message = dns.read(wire, start, end, KINDS)
+    answer, message = dns.read(wire, start, end, KINDS, KINDS)
     if message is None:
         return answer, None
     opcode = (message.flags & OPCODE) >> 11

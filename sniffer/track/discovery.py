@@ -6,12 +6,13 @@ was sent on. Of DNS answers nothing is told but addresses of names that are aske
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from parsers.answer import NO_MATCH
 from parsers.discovery import dhcp, dhcpv6, dns, lldp, mdns, netbios
-from parsers.discovery.dns import AAAA, CNAME, A, dotted
+from parsers.discovery.dns import AAAA, CNAME, A, Labels, dotted
 from parsers.discovery.ports import (
     DNS_PORT,
     DNS_SOURCES,
@@ -29,11 +30,16 @@ LONGEST_TEXT = 255
 
 AS_DESTINATION, AS_SOURCE = 1, 2
 
-MOST_A_SECOND = 2000
-"""Messages read in a second of frame time, of DNS and of all others; a flood of them must not
-hold up mail."""
+MOST_MESSAGES = 1000
+MOST_LOOKS = 10_000
+MOST_ANSWERS = 1000
+"""In a second of frame time: messages of devices, answers of DNS servers whose beginning is
+looked at, and those of them that are read. A flood of them must not hold up mail."""
 MOST_FACTS = 16
 """Facts told of one message."""
+MOST_LINKS = 8
+MOST_ADDRESSES = 16
+"""Aliases followed and addresses told of one DNS answer."""
 MOST_CLIENTS = 4096
 """Clients of DHCP whose names are remembered until a server has answered."""
 MOST_ALIASES = 256
@@ -43,6 +49,7 @@ LONGEST_SECONDS = 7 * 86_400
 FOR_EVER = 0xFFFFFFFF
 """Of a lease, in seconds (RFC 2131 section 3.3)."""
 
+DNS_KINDS = frozenset((A, AAAA, CNAME))
 DHCP_WORDS = {
     dhcp.REQUEST: b"request",
     dhcp.ACK: b"ack",
@@ -82,7 +89,7 @@ class Discovery:
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._aliases: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
         self._second = 0
-        self._counts = [0, 0]
+        self._messages = self._looks = self._answers = 0
 
     @property
     def dns(self) -> bool:
@@ -111,30 +118,44 @@ class Discovery:
         """Read the message in a frame: LLDP, or UDP with one of ``ports``."""
         second = time_ns // SECOND_NS
         if second != self._second:
-            self._second, self._counts = second, [0, 0]
-        is_dns = frame.source_port == DNS_PORT
-        self._counts[is_dns] += 1
-        if self._counts[is_dns] > MOST_A_SECOND:
+            self._second = second
+            self._messages = self._looks = self._answers = 0
+        if frame.ethertype != LLDP:
+            length = wire[frame.at + 4] << 8 | wire[frame.at + 5]
+            if length >= UDP_HEADER:
+                frame.end = min(frame.end, frame.at + length)
+            frame.at += UDP_HEADER
+            if frame.source_port == DNS_PORT and self._wanted is not None:
+                self._look(wire, frame, time_ns, self._wanted)
+                return
+        self._messages += 1
+        if self._messages > MOST_MESSAGES:
             self.passed_over += 1
             return
         self._told += filter(_says_something, self._read(wire, frame, time_ns))
 
+    def _look(self, wire: memoryview, frame: Frame, time_ns: int, wanted: Wanted) -> None:
+        """Look whether what a DNS server answers is of interest, and read it if it may be."""
+        self._looks += 1
+        if self._looks > MOST_LOOKS:
+            self.passed_over += 1
+            return
+        asked = dns.asks(wire, frame.at, frame.end)
+        if asked is None:
+            return
+        name, may_be_alias = asked
+        if not may_be_alias and name not in self._aliases and not wanted(name):
+            return
+        self._answers += 1
+        if self._answers > MOST_ANSWERS:
+            self.passed_over += 1
+            return
+        self._told += self._dns(wire, frame, time_ns, name, wanted)
+
     def _read(self, wire: memoryview, frame: Frame, time_ns: int) -> Iterable[Sighting]:
         if frame.ethertype == LLDP:
             return _lldp(wire, frame, time_ns)
-        length = wire[frame.at + 4] << 8 | wire[frame.at + 5]
-        if length >= UDP_HEADER:
-            frame.end = min(frame.end, frame.at + length)
-        frame.at += UDP_HEADER
         source, destination = frame.source_port, frame.destination_port
-        if source == DNS_PORT and self._wanted is not None:
-            asked = dns.asks(wire, frame.at, frame.end)
-            if asked is None:
-                return ()
-            name, may_be_alias = asked
-            if not may_be_alias and name not in self._aliases and not self._wanted(name):
-                return ()
-            return self._dns(wire, frame, time_ns, name, self._wanted)
         if destination in (dhcp.SERVER_PORT, dhcp.CLIENT_PORT):
             return self._dhcp(wire, frame, time_ns)
         if destination in (dhcpv6.SERVER_PORT, dhcpv6.CLIENT_PORT):
@@ -218,22 +239,23 @@ class Discovery:
     def _dns(
         self, wire: memoryview, frame: Frame, time_ns: int, asked: bytes, wanted: Wanted
     ) -> Iterator[Sighting]:
-        answer, message = dns.read(wire, frame.at, frame.end)
+        answer, message = dns.read(wire, frame.at, frame.end, DNS_KINDS)
         if answer == NO_MATCH or message is None:
             return
         # By each name that a wanted one leads to: that one. Links may stand in any order.
         led: dict[bytes, tuple[bytes, int]] = {}
         links: dict[bytes, tuple[bytes, int]] = {}
         for record in message.records:
-            if record.kind == CNAME:
-                name = dotted(record.name).lower()
-                links.setdefault(name, (dotted(record.target).lower(), record.seconds))
+            if record.kind == CNAME and len(links) < MOST_LINKS:
+                name = _written(record.name)
+                links.setdefault(name, (_written(record.target), record.seconds))
         self._follow(asked, links, led, time_ns, wanted)
         client = _bytes(wire, frame.destination, frame)
         ends: set[bytes] = set()
-        for record in message.records:
-            name = dotted(record.name).lower()
-            if record.kind not in (A, AAAA) or name not in led:
+        addresses = [record for record in message.records if record.kind != CNAME]
+        for record in addresses[:MOST_ADDRESSES] if led else ():
+            name = _written(record.name)
+            if name not in led:
                 continue
             ends.add(name)
             called, seconds = led[name]
@@ -282,6 +304,12 @@ class Discovery:
             self._aliases.popitem(last=False)
 
 
+@lru_cache(maxsize=256)
+def _written(labels: Labels) -> bytes:
+    """Return a name as it is compared."""
+    return dotted(labels).lower()
+
+
 def _says_something(sighting: Sighting) -> bool:
     binds = sighting.address is not None and sighting.mac is not None
     return binds or sighting.name is not None or any(w != Fact.MESSAGE for w, _ in sighting.facts)
@@ -310,30 +338,32 @@ def _mdns(wire: memoryview, frame: Frame, time_ns: int) -> Iterator[Sighting]:
     if answer == NO_MATCH or said is None:
         return
     sender = _bytes(wire, frame.source, frame)
+    senders = {host.name for host in said.hosts if host.address == sender}
+    facts_of = {name: _offers(said.services, name) for name in {h.name for h in said.hosts}}
     for host in said.hosts:
         if not host.seconds:
             continue
-        facts = _facts(
-            *(fact for one in said.services if one.host in (None, host.name) for fact in _of(one))
-        )
-        is_sender = any(one.address == sender and one.name == host.name for one in said.hosts)
         yield Sighting(
             time_ns,
             SightingSource.MDNS,
             address=host.address,
-            mac=_mac(wire, frame) if is_sender else None,
+            mac=_mac(wire, frame) if host.name in senders else None,
             name=_text(host.name),
-            facts=facts,
+            facts=facts_of[host.name],
         )
-    facts = _facts(*(fact for one in said.services for fact in _of(one)))
-    if not said.hosts and facts:
+    if not said.hosts and said.services:
         # Whoever offers something without saying who it is, is who sent it.
+        facts = _offers(said.services, None)
         yield Sighting(time_ns, SightingSource.MDNS, address=sender, facts=facts)
 
 
-def _of(service: mdns.Service) -> Iterator[tuple[Fact, bytes | None]]:
-    yield Fact.SERVICE, service.service
-    yield Fact.MODEL, service.model
+def _offers(services: Sequence[mdns.Service], host: bytes | None) -> Facts:
+    """Return what a host offers; None: whichever it is."""
+    told: list[tuple[Fact, bytes | None]] = []
+    for one in services:
+        if host is None or one.host in (None, host):
+            told += (Fact.SERVICE, one.service), (Fact.MODEL, one.model)
+    return _facts(*told)
 
 
 def _netbios(wire: memoryview, frame: Frame, time_ns: int) -> Iterator[Sighting]:

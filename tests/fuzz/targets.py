@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Callable
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 
 import craft
 import discovering
@@ -68,7 +68,7 @@ def segments(data: bytes) -> None:
 
 
 LISTENERS: list[tuple[Callable[[memoryview, int, int], tuple[int, object]], int, int]] = [
-    (dns.read, 53, 50_053),
+    (partial(dns.read, kinds=frozenset((1, 5, 16, 28, 33))), 53, 50_053),
     (mdns.read, 5353, 5353),
     (netbios.read, 137, 137),
     (dhcp.read, 68, 67),

@@ -42,7 +42,7 @@ from parsers.discovery.dhcpv6 import RENEW, REPLY, SOLICIT
 from sniffer.capture.files import CaptureFile
 from sniffer.config import DEFAULT_PORTS, IdentifySettings
 from sniffer.event import Sighting
-from sniffer.track.discovery import MOST_A_SECOND, Discovery, listen
+from sniffer.track.discovery import MOST_ANSWERS, MOST_LOOKS, MOST_MESSAGES, Discovery, listen
 from sniffer.track.tracker import Tracker
 
 PCAPS = Path(__file__).resolve().parent.parent.parent / "pcaps"
@@ -251,15 +251,27 @@ def test_what_is_switched_off_is_not_looked_at() -> None:
     assert listen(IdentifySettings(passive=False, dns=False), lambda _: True) is None
 
 
-def test_a_flood_is_read_up_to_a_bound_and_counted_beyond_it() -> None:
-    flood = [mdns(*PRINTER, source="10.0.0.7")] * (MOST_A_SECOND + 7)
-    frames = [*flood, dns_answer("outlook.office365.com", *CHAIN)]
+FLOODS = {
+    "of devices": (mdns(*PRINTER, source="10.0.0.7"), MOST_MESSAGES, 1),
+    "of answers": (dns_answer("outlook.office365.com", *CHAIN), MOST_ANSWERS, 1),
+    "of others' answers": (
+        dns_answer("www.example.org", a("www.example.org", "10.9.9.9")),
+        MOST_LOOKS,
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_is_read_up_to_a_bound_and_counted_beyond_it(kind: str) -> None:
+    flood, most, told_of_each = FLOODS[kind]
     one = tracker()
-    one.observe(batch_of([(START_NS, octets) for octets in frames]))
-    assert len(one.sightings()) == MOST_A_SECOND + 1
+    one.observe(batch_of([(START_NS, flood)] * (most + 7)))
+    assert len(one.sightings()) == most * told_of_each
     assert one.counters().passed_over == 7
-    one.observe(batch_of([(START_NS + 10**9, flood[0])]))
-    assert len(one.sightings()) == 1
+    for octets, _, told_of_it in FLOODS.values():
+        one.observe(batch_of([(START_NS + 10**9, octets)]))
+        assert len(one.sightings()) == told_of_it
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 20, 40])

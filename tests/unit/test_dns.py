@@ -21,8 +21,17 @@ from discovering import (
 from rows import Row, four_ways, octets, parametrize
 
 from parsers.answer import FOUND, NEED_MORE, NO_MATCH
-from parsers.discovery.dns import MOST_RECORDS, Message, Record, asks, plain_name, read
+from parsers.discovery import dns as dns_parser
+from parsers.discovery.dns import (
+    MOST_LABELS,
+    MOST_RECORDS,
+    Message,
+    Record,
+    asks,
+    plain_name,
+)
 
+KINDS = frozenset((A, AAAA, CNAME, TXT, SRV))
 OUTLOOK = (b"outlook", b"office365", b"com")
 HOST = (b"host", b"example")
 ANSWERED = octets("""
@@ -46,6 +55,10 @@ def pointing(*places: int) -> bytes:
     """A message whose one record is owned by pointers, the first of them at 12."""
     owners = b"".join(u16s(0xC000 | place) for place in places)
     return u16s(7, 0x8400, 0, 1, 0, 0) + owners + u16s(A, 1) + bytes(4) + b"\0\4" + bytes(4)
+
+
+def read(wire: memoryview, start: int, end: int):
+    return dns_parser.read(wire, start, end, KINDS)
 
 
 LONG = b".".join([b"a" * 63] * 3 + [b"b" * 61])
@@ -99,13 +112,13 @@ ROWS = [
     Row(
         "other-kinds-are-passed-over",
         dns(record("host.example", NS, b"\xff\xff"), a("host.example", "10.0.0.7")),
-        message(Record(HOST, NS, 300), host()),
+        message(host()),
         "RFC 1035 3.6",
     ),
     Row(
         "address-of-another-length",
         dns(record("host.example", A, b"\1\2\3")),
-        message(Record(HOST, A, 300)),
+        message(),
         "RFC 1035 3.4.1",
     ),
     Row("empty", dns(), message(), "RFC 1035 4.1.1"),
@@ -153,10 +166,6 @@ ROWS = [
 ]
 
 
-def reading(row: Row):
-    return read
-
-
 @parametrize(ROWS)
 def test_message(row: Row) -> None:
     four_ways(read, row)
@@ -187,12 +196,32 @@ def test_lying_counts_end_where_the_message_does() -> None:
     assert read(wire, 0, len(wire)) == (NEED_MORE, message(questions=(HOST,)))
 
 
-def test_a_long_chain_of_pointers_costs_little() -> None:
-    """Each of many names leads through as many pointers as there may be, and no further."""
-    links = b"\0" + b"".join(u16s(0xC000 | (12 if n == 0 else 11 + 2 * n)) for n in range(40))
-    head = u16s(7, 0x8400, 0, 1, 0, 0) + links
-    wire = memoryview(head + u16s(0xC000 | len(head) - 2))
-    assert read(wire, 0, len(wire))[0] in (NO_MATCH, NEED_MORE)
+def test_names_are_bounded_all_together_and_the_rest_is_more_to_come() -> None:
+    long = ".".join(["a"] * 120)
+    wire = memoryview(dns(*[a(f"{n}.{long}", "10.0.0.7") for n in range(9)]))
+    answer, told = read(wire, 0, len(wire))
+    assert answer == NEED_MORE
+    assert told is not None
+    assert len(told.records) == MOST_LABELS // 121
+
+
+def test_a_name_pointed_at_again_counts_once() -> None:
+    records = [record(b"\xc0\x0c", A, bytes(4))] * MOST_RECORDS
+    wire = memoryview(dns(*records, questions=[question(".".join(["a"] * 120))]))
+    answer, told = read(wire, 0, len(wire))
+    assert answer == FOUND
+    assert told is not None
+    assert {one.name for one in told.records} == {(b"a",) * 120}
+
+
+@pytest.mark.parametrize(("jumps", "answer"), [(15, FOUND), (17, NO_MATCH), (2000, NO_MATCH)])
+def test_pointers_lead_so_far_and_no_further(jumps: int, answer: int) -> None:
+    """A record that is passed over holds a chain of them; the next one's name is its end."""
+    data = b"\1x\0" + b"".join(u16s(0xC000 | (24 + 2 * n if n else 23)) for n in range(jumps))
+    held = record(b"\0", NS, data)
+    chain_at = 12 + len(held) - 2
+    wire = memoryview(dns(held, record(u16s(0xC000 | chain_at), A, bytes(4))))
+    assert read(wire, 0, len(wire))[0] == answer
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 
 import craft
+import discovering
 import pytest
 from craft import Conversation
-from tracking import ANY_PORT, batch_of, track, tracker
+from tracking import ANY_PORT, batch_of, listener, track, tracker
 
 import parsers
 
@@ -105,6 +106,44 @@ def cost(talk: Conversation) -> float:
         times.append(seconds(lambda batch=batch: one.observe(batch)) - idle)
     assert one.counters().internal_errors == []
     return min(time for time in times if time > 0)
+
+
+LONG = ".".join(["a"] * 120)
+MESSAGE_LOOPS = 15.0
+"""The same for messages of devices, of which a second has a bounded number read: their parsers
+are not compiled."""
+POINTER = b"\xc0\x0c"
+MESSAGES = {
+    "aliases of a long name": discovering.dns_answer(
+        LONG, *[discovering.record(POINTER, discovering.CNAME, POINTER)] * 128
+    ),
+    "addresses": discovering.dns_answer(
+        "outlook.office365.com", *[discovering.record(POINTER, discovering.A, bytes(4))] * 128
+    ),
+    "hosts": discovering.mdns(*[discovering.a(f"h{n}.local", "10.0.0.7") for n in range(128)]),
+    "services": discovering.mdns(
+        *[discovering.txt("p._ipp._tcp.local", *[b"x=1"] * 60, b"ty=%d" % n) for n in range(48)]
+    ),
+    "options": discovering.dhcp_frame(
+        discovering.dhcp(3, *[discovering.option(12, b"x") + bytes(3)] * 200)
+    ),
+    "leases": discovering.dhcpv6_frame(
+        discovering.dhcpv6(7, discovering.duid(), *[discovering.ia_na("2001:db8::7")] * 200)
+    ),
+    "introduction": discovering.lldp_frame(
+        discovering.lldp(*[discovering.management("10.0.0.7")] * 60)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_no_message_takes_much_longer_than_some_short_loops(kind: str) -> None:
+    one = listener()
+    batches = [batch_of([(n * 10**9, MESSAGES[kind])]) for n in range(30)]
+    took = min(seconds(lambda batch=batch: one.observe(batch)) for batch in batches)
+    yardstick = min(seconds(loop) for _ in range(50))
+    assert one.counters().internal_errors == []
+    assert took <= MESSAGE_LOOPS * yardstick, (took, yardstick)
 
 
 @pytest.mark.parametrize("kind", WORST)
