@@ -54,11 +54,9 @@ class Record(NamedTuple):
     seconds: int
     """Time to live."""
     data: bytes = b""
-    """The address of A and AAAA; of raw kinds all of it."""
+    """The address of A and AAAA; of TXT, and of raw kinds, all of it."""
     target: Labels = ()
     """The name that CNAME and SRV lead to."""
-    strings: tuple[bytes, ...] = ()
-    """Of TXT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +209,17 @@ def plain_name(octets: bytes) -> bytes | None:
     return dotted(labels) or None if answer == FOUND else None
 
 
+def strings(text: bytes) -> tuple[bytes, ...]:
+    """Return the strings in the data of TXT, the first ones of many."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(text) and len(found) < MOST_STRINGS:
+        after = at + 1 + text[at]
+        found.append(text[at + 1 : after])
+        at = after
+    return tuple(found)
+
+
 def dotted(labels: Labels) -> bytes:
     """Return a name as it is written, without the last dot."""
     return b".".join(labels)
@@ -233,10 +242,8 @@ def _record(
         return FOUND, None, after
     seconds = int.from_bytes(octets[at + 4 : at + 8], "big")
     at += 10
-    if kind in raw or LENGTHS.get(kind) == after - at:
+    if kind == TXT or kind in raw or LENGTHS.get(kind) == after - at:
         return FOUND, Record(name, kind, seconds, octets[at:after]), after
-    if kind == TXT:
-        return FOUND, Record(name, kind, seconds, strings=_strings(octets, at, after)), after
     if kind == CNAME or (kind == SRV and after - at > 6):
         answer, target, ended = names.read(at + (6 if kind == SRV else 0))
         if answer != FOUND or ended != after:
@@ -244,12 +251,3 @@ def _record(
             return (NO_MATCH if names.left else NEED_MORE), None, at
         return FOUND, Record(name, kind, seconds, target=target), after
     return FOUND, None, after
-
-
-def _strings(octets: bytes, at: int, end: int) -> tuple[bytes, ...]:
-    strings: list[bytes] = []
-    while at < end and len(strings) < MOST_STRINGS:
-        after = at + 1 + octets[at]
-        strings.append(octets[at + 1 : min(after, end)])
-        at = after
-    return tuple(strings)

@@ -85,8 +85,8 @@ def _services(records: tuple[Record, ...]) -> list[Service]:
         service = _service(record.name)
         if record.kind == SRV and service is not None:
             targets.setdefault(record.name, record.target)
-        elif record.kind == TXT and service is not None:
-            model = _model(service, record.strings)
+        elif record.kind == TXT and service is not None and len(models) < MOST_SERVICES:
+            model = _model(service, dns.strings(record.data))
             if model is not None:
                 models.setdefault(record.name, model)
     found = []

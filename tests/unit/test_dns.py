@@ -25,10 +25,12 @@ from parsers.discovery import dns as dns_parser
 from parsers.discovery.dns import (
     MOST_LABELS,
     MOST_RECORDS,
+    MOST_STRINGS,
     Message,
     Record,
     asks,
     plain_name,
+    strings,
 )
 
 KINDS = frozenset((A, AAAA, CNAME, TXT, SRV))
@@ -100,13 +102,13 @@ ROWS = [
     Row(
         "texts",
         dns(txt("host.example", b"ty=x", b"", b"\0\xff")),
-        message(Record(HOST, TXT, 300, strings=(b"ty=x", b"", b"\0\xff"))),
+        message(Record(HOST, TXT, 300, b"\4ty=x\0\2\0\xff")),
         "RFC 1035 3.3.14",
     ),
     Row(
         "text-longer-than-its-record",
         dns(record("host.example", TXT, b"\x09ab")),
-        message(Record(HOST, TXT, 300, strings=(b"ab",))),
+        message(Record(HOST, TXT, 300, b"\x09ab")),
         "RFC 1035 3.3.14",
     ),
     Row(
@@ -261,3 +263,17 @@ def test_what_a_response_answers(octets: bytes, expected: tuple[bytes, bool] | N
     for poison in (b"", b"\0\5\0\1" * 9):
         start = len(poison)
         assert asks(memoryview(poison + octets + poison), start, start + len(octets)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"\4ty=x\0\2\0\xff", (b"ty=x", b"", b"\0\xff")),
+        (b"\x09ab", (b"ab",)),
+        (b"", ()),
+        (b"\1x" * 99, (b"x",) * MOST_STRINGS),
+    ],
+    ids=["three", "longer than its record", "none", "many"],
+)
+def test_strings_of_a_text(text: bytes, expected: tuple[bytes, ...]) -> None:
+    assert strings(text) == expected
