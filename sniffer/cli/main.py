@@ -32,11 +32,11 @@ COMMANDS = {
     "run": "Watch an interface, or replay a capture, and serve the metrics.",
     "serve": "The web page, upload and API.",
     "top": "Live view of devices and handshakes in the terminal.",
+    "watch": "Print the next handshake of one device.",
 }
 """What is built: each has a module of its name here, with a ``command``."""
 
 LATER = {
-    "watch": "Print the next handshake of one device.",
     "probe": "Which TLS versions a server accepts.",
     "logs": "Join mail logs with the devices.",
     "signins": "Join sign-in exports with the devices.",
