@@ -80,20 +80,22 @@ def _host(name: Labels) -> bytes | None:
 
 def _services(records: tuple[Record, ...]) -> list[Service]:
     targets: dict[Labels, Labels] = {}
-    models: dict[Labels, bytes] = {}
+    models: dict[Labels, bytes | None] = {}
     for record in records:
-        service = _service(record.name)
-        if record.kind == SRV and service is not None:
-            targets.setdefault(record.name, record.target)
-        elif record.kind == TXT and service is not None and len(models) < MOST_SERVICES:
-            model = _model(service, dns.strings(record.data))
-            if model is not None:
-                models.setdefault(record.name, model)
+        known = targets if record.kind == SRV else models
+        service = None if record.kind in (A, AAAA) else _service(record.name)
+        if service is None or record.name in known or len(known) >= MOST_SERVICES:
+            continue
+        if record.kind == SRV:
+            targets[record.name] = record.target
+        else:
+            models[record.name] = _model(service, dns.strings(record.data))
     found = []
     for name in {**targets, **models}:
-        target, service = targets.get(name), _service(name) or b""
-        host = None if target is None else _host(target)
-        found.append(Service(service, host, models.get(name)))
+        target, model = targets.get(name), models.get(name)
+        if target is not None or model is not None:
+            host = None if target is None else _host(target)
+            found.append(Service(_service(name) or b"", host, model))
     return found[:MOST_SERVICES]
 
 
