@@ -6,10 +6,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.25
 END_SECONDS = 8.0
+LINES_KEPT = 20
+"""Of what the capturing process says."""
 PROGRAM = (sys.executable, "-P", "-m", "sniffer.cli.main")
 """Not from the folder somebody happens to be in."""
 
@@ -98,7 +101,7 @@ def command(
             return True
 
         if interfaces:
-            failed = _capture(device, interfaces, timeout, config, tell)
+            failed = _capture(device, interfaces, timeout, config, quiet, tell)
             if failed and not codes:
                 sys.exit(failed)
         else:
@@ -157,12 +160,14 @@ def _is_address(text: str) -> bool:
 
 
 def _capture(
-    device: str, interfaces: tuple[str, ...], seconds: float, config: str | None, tell: Tell
+    device: str,
+    interfaces: tuple[str, ...],
+    seconds: float,
+    config: str | None,
+    quiet: bool,
+    tell: Tell,
 ) -> int:
-    """Capture in a process of its own, which alone keeps the privilege; return its exit code.
-
-    What went wrong there it has said itself.
-    """
+    """Capture in a process of its own, which alone keeps the privilege; return its exit code."""
     if not _is_address(device):
         raise ConfigError("", device, "names no address: with -i write an IP address or a MAC")
     with tempfile.TemporaryDirectory(prefix="hellowatch-") as folder:
@@ -170,22 +175,37 @@ def _capture(
         more = [] if config is None else ["--config", config]
         apart = ("--web.listen-address", "127.0.0.1:0", "--store", f"sqlite:///{folder}/w.db")
         process = subprocess.Popen(  # noqa: S603 (ourselves)
-            [*PROGRAM, "run", "-q", *watched, *more, "--format", "ndjson", *apart],
+            [*PROGRAM, "run", *watched, *more, "--format", "ndjson", *apart],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         if sys.platform == "linux":
             from sniffer.cage import privileges
 
             privileges.drop()
+        assert process.stdout is not None  # noqa: S101 (asked for above)
+        assert process.stderr is not None  # noqa: S101
+        said: deque[bytes] = deque(maxlen=LINES_KEPT)
+        place = ", ".join(interfaces)
+
+        def listen(lines: IO[bytes]) -> None:
+            for line in lines:
+                said.append(line)
+                if b"; metrics at " in line and not quiet:
+                    click.echo(f"hellowatch: watching {device} on {place}", err=True)
+
+        listening = threading.Thread(target=listen, args=(process.stderr,), daemon=True)
+        listening.start()
         timer = threading.Timer(seconds, process.terminate)
         timer.start()
+        was_told = False
         try:
-            assert process.stdout is not None  # noqa: S101 (asked for above)
             for line in process.stdout:
                 event = json.loads(line)
                 source = event["source"]
                 if device.lower() in (source["ip"], source.get("mac")) and tell(event):
+                    was_told = True
                     break
         finally:
             timer.cancel()
@@ -195,4 +215,7 @@ def _capture(
             except subprocess.TimeoutExpired:
                 process.kill()
                 code = process.wait()
+            listening.join(1)
+    if code > 0 and not was_told:
+        click.echo(b"".join(said).rstrip(b"\n"), err=True)
     return max(0, code)

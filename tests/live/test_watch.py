@@ -50,7 +50,8 @@ class Office:
             text=True,
         )
         assert process.stderr is not None
-        first = "" if ns is not None else process.stderr.readline()
+        first = process.stderr.readline()
+        assert first.startswith("hellowatch: watching "), first
         meanwhile()
         out, told = process.communicate(timeout=60)
         assert "Traceback" not in told, told
@@ -138,14 +139,26 @@ def test_device_is_watched_on_an_interface_without_a_daemon(tmp_path: Path) -> N
         made = Office(stack, tmp_path)
 
         def call() -> None:
-            captures = f"ip netns exec {made.sensor.name} cat /proc/net/packet"
-            eventually(lambda: subprocess.check_output(captures.split()).count(b"\n") > 1, 30)
-            for _ in range(3):
-                made.talk(SCANNER, NEW)
-                made.talk(PRINTER, OLD)
+            made.talk(SCANNER, NEW)
+            made.talk(PRINTER, OLD)
 
         words = (PRINTER, "-i", "mirror", "--timeout", "30s")
         ran = made.watch(*words, meanwhile=call, ns=made.sensor)
         assert ran.returncode == 1, ran.stderr
         event = json.loads(ran.stdout)
         assert (event["source"]["ip"], event["hellowatch"]["verdict"]) == (PRINTER, "legacy")
+
+
+def test_interface_that_is_not_there_is_said_once(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [*PROGRAM, "watch", PRINTER, "-i", "none0"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("hellowatch: none0: ")
+    assert ran.stderr.count("\n") == 1
