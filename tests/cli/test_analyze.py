@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import craft
+import discovering
 import pytest
 from jsonschema import Draft202012Validator
 from packing import File, archive, zst
@@ -877,6 +878,73 @@ def test_hostile_names_before_an_upgrade_are_inert(
         assert len(devices) == len(HOSTILE)
         assert "nul\\x00nul.example" in names
         assert all(len(name) <= 255 and name.isascii() for name in names)
+
+
+@pytest.fixture(scope="module")
+def hostile_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Devices that call themselves so wherever they can."""
+    captured = []
+    for number, octets in enumerate(HOSTILE.values()):
+        client, mac = f"10.0.8.{number}", f"02:00:00:00:08:{number:02x}"
+        label = octets[:63]
+        name = craft.vector(1, label) + b"\5local\0"
+        host = discovering.record(name, discovering.A, craft.address(client))
+        lease = discovering.dhcp(
+            5,
+            discovering.option(12, octets[:255]),
+            is_reply=True,
+            given=client,
+            client=mac,
+        )
+        frames = [
+            discovering.mdns(host, source=client, source_mac=mac),
+            discovering.dhcp_frame(lease, "10.0.0.1"),
+            discovering.lldp_frame(
+                discovering.lldp(discovering.tlv(5, octets[:511]), client=mac), mac
+            ),
+            discovering.datagram(
+                client,
+                "10.0.8.255",
+                (137, 137),
+                discovering.netbios_registration(octets[:15], client),
+                source_mac=mac,
+            ),
+        ]
+        talk = craft.Conversation(client, client_mac=mac).open()
+        talk.client(craft.client_hello(craft.TLS_1_0)).server(craft.alert(2, 70))
+        captured += [[(craft.START_NS, frame) for frame in frames], talk.frames()]
+    path = tmp_path_factory.mktemp("names") / "names.pcap"
+    path.write_bytes(craft.pcap(craft.merged(*captured)))
+    return path
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_hostile_names_heard_aside_are_inert(
+    hostile_names: Path, form: str, tmp_path: Path
+) -> None:
+    run = hellowatch("analyze", "--format", form, hostile_names, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, b"")
+    text = inert(run.stdout, "\r\n" if form == "csv" else "\t\n" if form == "zeek" else "\n")
+    if form == "json":
+        devices = json.loads(text)["devices"]
+        assert len(devices) == len(HOSTILE)
+        sources = {one["source"] for device in devices for one in device["names_from"]}
+        assert sources == {"dhcp", "lldp", "mdns", "netbios"}
+        names = [name for device in devices for name in device["names"]]
+        assert "nul\\x00nul.example" in names
+        assert all(len(name) <= 255 and name.isascii() for name in names)
+
+
+@pytest.mark.parametrize("form", ["table", "json", "ndjson", "csv"])
+def test_hostile_names_out_of_the_store_are_inert(
+    hostile_names: Path, form: str, tmp_path: Path
+) -> None:
+    store = ("--store", f"sqlite:///{tmp_path / 'names.db'}")
+    assert hellowatch("analyze", *store, "-q", hostile_names, cwd=tmp_path).returncode == 0
+    run = hellowatch("devices", "list", "--format", form, *store, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, b"")
+    text = inert(run.stdout, "\r\n" if form == "csv" else "\n")
+    assert form == "table" or "nul\\x00nul.example" in text.replace("\\\\", "\\")
 
 
 def test_hostile_text_is_inert_in_json_lines(hostile: Path, tmp_path: Path) -> None:
