@@ -27,6 +27,7 @@ MOST_RELAYS = 8
 MOST_OPTIONS = 64
 MOST_ADDRESSES = 8
 RELAY_HEADER = 34
+LONGEST_DUID = 130
 
 SOLICIT, ADVERTISE, REQUEST, CONFIRM, RENEW, REBIND, REPLY, RELEASE, DECLINE = range(1, 10)
 INFORMATION_REQUEST = 11
@@ -92,7 +93,7 @@ def _message(wire: memoryview, start: int, end: int, relayed: bool) -> tuple[int
     duid = fqdn = vendor_class = None
     addresses: list[tuple[bytes, int]] = []
     for code, at, after in options:
-        if code == CLIENT_ID:
+        if code == CLIENT_ID and after - at <= LONGEST_DUID:
             duid = bytes(wire[at:after])
         elif code == IA_NA and after - at >= 12 and len(addresses) < MOST_ADDRESSES:
             for inner, place, behind in _options(wire, at + 12, after)[1]:

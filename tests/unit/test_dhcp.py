@@ -148,8 +148,16 @@ def relayed(message: bytes, hops: int = 1) -> bytes:
     return message
 
 
+LONG = option6(1, bytes(131))
 VENDOR = option6(16, bytes(4) + u16s(9) + b"JetDirect")
 ROWS6 = [
+    Row(
+        "identifier-too-long",
+        dhcpv6(SOLICIT, LONG),
+        said6(SOLICIT, duid=None),
+        "RFC 8415 11.1",
+        grows=False,
+    ),
     Row(
         "solicit",
         dhcpv6(SOLICIT, duid(), VENDOR, option6(39, b"\1" + name("hp.lan"))),
