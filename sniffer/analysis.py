@@ -140,6 +140,7 @@ class Analysis:
             path=source.path,
             keep_evidence=self.keep_evidence,
             discovery=listen(self.identify, wanted_names(self.profiles, self.forced)),
+            keep_octets=intake is not None,
         )
         judge = Judge(self.ports, self.profiles, self.forced, self.relays)
         pipeline = Pipeline(

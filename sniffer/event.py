@@ -177,6 +177,15 @@ class EvidenceFrame(Struct, frozen=True, array_like=True):
     octets: bytes
 
 
+class Octets(Struct, frozen=True, array_like=True):
+    """Messages of a handshake as they stood on the wire, without the records around them."""
+
+    hello: bytes
+    """The ClientHello; in SSLv2 format the two octets of its length come first."""
+    answer: bytes = b""
+    """The ServerHello; empty: none was seen."""
+
+
 class Handshake(Struct, frozen=True):
     """One ClientHello and what became of it. Made once, when settled; never changed."""
 
@@ -200,6 +209,8 @@ class Handshake(Struct, frozen=True):
     """The capture file it came from; None live."""
     evidence: tuple[EvidenceFrame, ...] = ()
     """The frames that show it, in the order seen; only where they are asked for."""
+    octets: Octets | None = None
+    """Only where they are asked for, and somebody may want to see them."""
 
 
 class Dialogue(Struct, frozen=True):

@@ -8,6 +8,7 @@ from sniffer.event import (
     Flow,
     Handshake,
     Judgement,
+    Octets,
     Outcome,
     Reason,
     Session,
@@ -61,6 +62,7 @@ def handshake(
     frame: int = 1,
     path: str | None = "a.pcap",
     session: Session | None = None,
+    octets: Octets | None = None,
 ) -> Handshake:
     """Return a handshake; TLS 1.0 to Exchange Online unless told."""
     return Handshake(
@@ -72,6 +74,7 @@ def handshake(
         refused_by=refused_by,
         path=path,
         session=session,
+        octets=octets,
     )
 
 

@@ -47,6 +47,7 @@ class Tracked:
                 one.refused_by,
                 one.alert,
                 one.alert_sender,
+                one.octets,
             )
             for one in self.handshakes
         ]
@@ -72,7 +73,9 @@ def tracker(
     behind_filter: bool = False,
 ) -> Tracker:
     """Make a tracker with a known key."""
-    return Tracker(settings, ports, KEY, ordered=ordered, behind_filter=behind_filter)
+    return Tracker(
+        settings, ports, KEY, ordered=ordered, behind_filter=behind_filter, keep_octets=True
+    )
 
 
 def listener(wanted: Sequence[bytes] | None = None) -> Tracker:

@@ -24,7 +24,7 @@ from sniffer.cli.options import (
     file_names,
     zone,
 )
-from sniffer.cli.output import open_outputs, write_table
+from sniffer.cli.output import check_no_terminal, open_capture, open_outputs, write_table
 
 if TYPE_CHECKING:
     from sniffer.inventory.store.reader import Reader
@@ -188,11 +188,15 @@ WRITERS = {"json": _write_json, "ndjson": _write_ndjson, "csv": _write_csv}
     shell_complete=file_names,
     help="Tell also what this provider profile would make of its stacks.",
 )
+@click.option(
+    "--hex", "in_hex", is_flag=True, help="Show the hellos that are kept, octet by octet."
+)
 @inventory_options
 def show(
     device: str,
     form: str,
     against: str | None,
+    in_hex: bool,
     config: str | None,
     store: str | None,
     as_of: str | None,
@@ -207,7 +211,14 @@ def show(
     zone_chosen = zone(tz)
     reader = open_reader(configuration.settings, as_of, tz)
     from sniffer.export.formats import summary_json
-    from sniffer.export.stored import against_json, device_lines, stored_device, story_json
+    from sniffer.export.stored import (
+        against_json,
+        device_lines,
+        stored_device,
+        story_json,
+        wire_json,
+        wire_lines,
+    )
     from sniffer.judge.profile import find_profile
 
     profiles, _ = chosen_profiles(configuration)
@@ -219,14 +230,58 @@ def show(
         told = stored_device(reader, found, profiles, coverage.fitness().fit, reader.lately(found))
         turns = reader.story(found)
         supposed = None if asked is None else against_json(reader, found, asked)
+        wire = wire_json(reader, found)
         if form == "json":
             more = {} if supposed is None else {"against": supposed}
-            out.write(summary_json({**told, "history": story_json(turns), **more}))
+            kept = {"history": story_json(turns), "wire": wire}
+            out.write(summary_json({**told, **kept, **more}))
         else:
             write_table(_picture(reader, [told]), out, zone_chosen, color)
-            for line in device_lines(told, turns, supposed, zone_chosen):
+            lines = list(device_lines(told, turns, supposed, zone_chosen))
+            if in_hex:
+                lines += wire_lines(wire, zone_chosen)
+            for line in lines:
                 out.write(line.encode() + b"\n")
         out.flush()
+
+
+@command.command("evidence")
+@click.argument("device")
+@click.option(
+    "-w",
+    "-o",
+    "frames",
+    metavar="FILE",
+    required=True,
+    help="Capture to write: pcapng; - is standard output.",
+)
+@click.option("--as-of", metavar="TIME", help="Only what had been seen by then.")
+@click.option("--tz", metavar="ZONE", default="UTC", help="Zone of a time given without one.")
+@config_options
+@click.option("--store", metavar="URL", help="Inventory to ask; default: this machine's.")
+def evidence(
+    device: str, frames: str, as_of: str | None, tz: str, config: str | None, store: str | None
+) -> None:
+    """Write the handshakes kept of one device as a capture, for Wireshark and tshark.
+
+    One of each stack that is or may be refused, and nothing but the messages of its handshake.
+    """
+    check_no_terminal(frames)
+    reader = open_reader(configured(config, store, False, 0, None).settings, as_of, tz)
+    from sniffer.errors import StoreError
+    from sniffer.export import rebuilt
+
+    with ExitStack() as stack, reader.database.errors():
+        found = find_device(reader, device)
+        kept = reader.exhibits(found)
+        if not kept:
+            why = f"keeps no handshake of {found.ip}: only of what is or may be refused it does"
+            raise StoreError(reader.database.name, why)
+        capture = open_capture(stack, frames)
+        for _, one in kept:
+            snapshot = found.snapshot
+            capture.add(rebuilt.frames(one, snapshot.address, snapshot.mac), rebuilt.comment(one))
+        capture.finish()
 
 
 @command.command("backup")

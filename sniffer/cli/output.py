@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from sniffer.event import Handshake, Judgement
+    from sniffer.export.evidence import CaptureWriter
     from sniffer.export.formats import EventWriter
 
 STANDARD_OUTPUT = "-"
@@ -45,17 +46,12 @@ class Outputs:
         in_order: bool = True,
     ) -> None:
         """Open every output; ``stack`` closes them."""
-        if frames == STANDARD_OUTPUT and sys.stdout.isatty():
-            raise click.UsageError("-w -: standard output is a terminal; send it into a pipe")
+        if frames is not None:
+            check_no_terminal(frames)
         if form is None and not outputs and frames != STANDARD_OUTPUT:
             form = "table" if sys.stdout.isatty() else "ndjson"
         opened = open_outputs(stack, form, outputs, inputs, frames)
-        self._frames = None
-        if frames is not None:
-            from sniffer.export.evidence import CaptureWriter
-
-            raw = stack.enter_context(_open(frames, "-w"))
-            self._frames = CaptureWriter(raw, in_order=in_order)
+        self._frames = None if frames is None else open_capture(stack, frames, in_order=in_order)
         self._summaries = [(kind, out) for kind, out in opened if kind in SUMMARIES]
         self._streams = [out for _, out in opened]
         self.is_on_screen = any(kind not in SUMMARIES and out.isatty() for kind, out in opened)
@@ -97,6 +93,19 @@ class Outputs:
         if self._frames is not None:
             self._frames.finish()
         self.flush()
+
+
+def check_no_terminal(frames: str) -> None:
+    """Refuse to write a capture to a terminal."""
+    if frames == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise click.UsageError("-w -: standard output is a terminal; send it into a pipe")
+
+
+def open_capture(stack: ExitStack, frames: str, *, in_order: bool = True) -> "CaptureWriter":
+    """Open a capture to be written; ``stack`` closes it. Raises ConfigError."""
+    from sniffer.export.evidence import CaptureWriter
+
+    return CaptureWriter(stack.enter_context(_open(frames, "-w")), in_order=in_order)
 
 
 def open_outputs(

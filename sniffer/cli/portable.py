@@ -70,6 +70,7 @@ def watch_portably(wanted: Wanted) -> int:
             behind_filter=source.is_filtered and not made.whole_tcp,
             keep_evidence=wanted.frames is not None,
             discovery=discovery,
+            keep_octets=True,
         )
         pipeline = Pipeline(
             tracker,

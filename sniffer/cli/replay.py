@@ -66,6 +66,7 @@ def replay(path: str, wanted: Wanted) -> int:
                 path=path,
                 keep_evidence=wanted.frames is not None,
                 discovery=listen(settings.identify, wanted_names(profiles, forced)),
+                keep_octets=True,
             ),
             server.judge,
             server.aggregate,

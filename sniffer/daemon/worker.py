@@ -89,6 +89,7 @@ class Worker:
             behind_filter=not (made.whole_tcp or surveyed),
             keep_evidence=keep_evidence,
             discovery=discovery,
+            keep_octets=True,
         )
         self._sender = Sender(settings.daemon.waiting_bytes)
         self._lingers_ns = SECOND_NS * settings.track.answer_seconds + SESSION_NS

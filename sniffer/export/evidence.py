@@ -13,6 +13,7 @@ Source: draft-ietf-opsawg-pcapng, sections 4.1 to 4.3.
 import heapq
 import os
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from io import FileIO
 
@@ -25,6 +26,8 @@ TSRESOL = 9
 NANOSECONDS = 9
 SNAP_LENGTH = 262_144
 LINK_ETHERNET = 1
+COMMENT = struct.Struct("<HH")
+END_OF_OPTIONS = bytes(4)
 
 HORIZON_NS = 60_000_000_000
 """A frame waits for older ones of handshakes settled later, no longer than this ..."""
@@ -42,7 +45,7 @@ class CaptureWriter:
         """
         self._out = out
         self._in_order = in_order
-        self._waiting: list[tuple[int, int, int, EvidenceFrame]] = []
+        self._waiting: list[tuple[int, int, int, EvidenceFrame, str]] = []
         self._waiting_octets = 0
         self._count = 0
         self._newest_ns = 0
@@ -55,14 +58,19 @@ class CaptureWriter:
 
     def write(self, handshake: Handshake) -> None:
         """Write the frames that show a handshake."""
+        self.add(handshake.evidence)
+
+    def add(self, frames: Iterable[EvidenceFrame], comment: str = "") -> None:
+        """Write frames, each with a comment where there is one."""
         if os.getpid() != self._pid:
             # Another server goes on in the file: which interfaces it has is not known here.
             self._begin_section()
-        for frame in handshake.evidence:
+        for frame in frames:
             self._count += 1
             self._waiting_octets += len(frame.octets)
             self._newest_ns = max(self._newest_ns, frame.time_ns)
-            heapq.heappush(self._waiting, (frame.time_ns, frame.number, self._count, frame))
+            waiting = (frame.time_ns, frame.number, self._count, frame, comment)
+            heapq.heappush(self._waiting, waiting)
         while self._waiting and (
             not self._in_order
             or self._waiting[0][0] < self._newest_ns - HORIZON_NS
@@ -92,7 +100,7 @@ class CaptureWriter:
         self.flush()
 
     def _write_oldest(self) -> None:
-        frame = heapq.heappop(self._waiting)[3]
+        *_, frame, comment = heapq.heappop(self._waiting)
         self._waiting_octets -= len(frame.octets)
         interface = self._interfaces.get(frame.link)
         if interface is None:
@@ -107,7 +115,7 @@ class CaptureWriter:
             captured,
             frame.wire_length,
         )
-        self._block(head + frame.octets + bytes(-captured % 4))
+        self._block(head + _padded(frame.octets) + _options(comment))
 
     def _interface(self, link: int) -> int:
         number = self._interfaces[link] = len(self._interfaces)
@@ -133,3 +141,14 @@ class CaptureWriter:
         whole = max((end for end in self._ends if end <= done), default=0)
         with suppress(OSError):  # a pipe takes nothing back
             self._out.truncate(self._out.tell() - (done - whole))
+
+
+def _options(comment: str) -> bytes:
+    if not comment:
+        return b""
+    octets = comment.encode()
+    return COMMENT.pack(1, len(octets)) + _padded(octets) + END_OF_OPTIONS
+
+
+def _padded(octets: bytes) -> bytes:
+    return octets + bytes(-len(octets) % 4)

@@ -137,6 +137,40 @@ def story_json(turns: Iterable[Turn]) -> list[Json]:
     ]
 
 
+def wire_json(reader: Reader, device: Stored) -> list[Json]:
+    """Return the handshakes of a device that are kept as they stood on the wire, one a stack."""
+    return [
+        {
+            "stack": shape.id,
+            "time": timestamp(kept.time_ns),
+            "path": kept.path or None,
+            "frame": kept.frame,
+            "hello": kept.hello.hex(),
+            "answer": kept.answer.hex() or None,
+        }
+        for shape, kept in reader.exhibits(device)
+    ]
+
+
+def wire_lines(told: Iterable[Mapping[str, Any]], zone: tzinfo) -> Iterator[str]:
+    """Yield handshakes octet by octet, as tcpdump and tshark write them."""
+    for one in told:
+        where = f"frame {one['frame']}" + (f" of {one['path']}" if one["path"] else ", live")
+        yield ""
+        yield f"Hello of {_minute(one['time'], zone)}, {where}, stack {one['stack']}:"
+        yield from _hex_lines(bytes.fromhex(one["hello"]))
+        if one["answer"]:
+            yield "The server's answer:"
+            yield from _hex_lines(bytes.fromhex(one["answer"]))
+
+
+def _hex_lines(octets: bytes) -> Iterator[str]:
+    for at in range(0, len(octets), 16):
+        row = octets[at : at + 16]
+        text = "".join(chr(octet) if 0x20 <= octet < 0x7F else "." for octet in row)
+        yield f"{at:04x}  {row.hex(' '):47}  {text}"
+
+
 def story_lines(device: Mapping[str, Any], turns: Iterable[Turn], zone: tzinfo) -> Iterator[str]:
     """Yield the story of a device in words, oldest first."""
     for turn in turns:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from parsers.tls import fingerprint
 from parsers.tls.facts import KNOWN_VERSIONS, TLS_1_2, ClientHello
@@ -310,6 +310,8 @@ class Aggregate:
         self._passages: dict[str, Passage] = {}
         self._most_undrained: int | None = None
         self._undrained: list[Judged] = []
+        # Stacks of which a handshake with its octets waits for ``drain``.
+        self._shown: set[bytes] = set()
         self._drained = 0
         self._lost = 0
         self._shapes: dict[bytes, Shape] = {}
@@ -377,6 +379,7 @@ class Aggregate:
         """Return what was counted since the last one, numbered from 1, and let go of it."""
         self._drained += 1
         judged, self._undrained = self._undrained, []
+        self._shown.clear()
         lost, self._lost = self._lost, 0
         return Delta(
             number=self._drained,
@@ -388,11 +391,6 @@ class Aggregate:
 
     def observe(self, handshake: Handshake, judgement: Judgement) -> None:
         """Count one handshake."""
-        if self._most_undrained is not None:
-            if len(self._undrained) < self._most_undrained:
-                self._undrained.append((handshake, judgement))
-            else:
-                self._lost += 1
         time_ns, flow, hello = handshake.time_ns, handshake.flow, handshake.hello
         verdict, service, outcome = judgement.verdict, judgement.service, handshake.outcome
         if self.now_ns is None or time_ns > self.now_ns:
@@ -412,6 +410,8 @@ class Aggregate:
         device = self._device(source, time_ns)
         established = outcome is Outcome.ESTABLISHED
         refused_by = None if handshake.refused_by is None else handshake.refused_by.value
+        if self._most_undrained is not None:
+            self._keep(handshake, judgement, shape, self._most_undrained)
         device.observe(time_ns, established, refused_by)
         if flow.mac is not None and (
             device.mac is None or (time_ns, flow.mac) > (device.mac_ns, device.mac)
@@ -635,6 +635,20 @@ class Aggregate:
             if sum(len(address) == 4 for address in addresses) <= 1:
                 for address in addresses:
                     yield mac, address
+
+    def _keep(self, handshake: Handshake, judgement: Judgement, shape: Shape, most: int) -> None:
+        """Keep a handshake for ``drain``, with its octets if no other shows the same."""
+        if len(self._undrained) >= most:
+            self._lost += 1
+            return
+        if handshake.octets is not None:
+            stack = handshake.flow.source + shape.key.encode()
+            tells = judgement.verdict in EXPOSED or handshake.refused_by is not None
+            if tells and stack not in self._shown:
+                self._shown.add(stack)
+            else:
+                handshake = structs.replace(handshake, octets=None)
+        self._undrained.append((handshake, judgement))
 
     def _detail(
         self,

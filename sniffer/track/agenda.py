@@ -192,6 +192,7 @@ class Agenda:
         # The deque of deadlines may hold it a while longer; not what it holds.
         attempt.hello = attempt.server_hello = None
         attempt.evidence = ()
+        attempt.hello_octets = attempt.answer_octets = b""
 
     def _next(self) -> int:
         self.serial += 1

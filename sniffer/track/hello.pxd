@@ -5,6 +5,7 @@ from parsers.tls.message cimport Message
 
 cdef int FOUND, NEED_MORE, NO_MATCH
 cdef int JOINED, START, UPGRADED
+cdef Py_ssize_t LONGEST_OCTETS
 
 @cython.final
 cdef class HelloReader:
@@ -17,3 +18,5 @@ cdef class HelloReader:
     cdef bint begins(self, const unsigned char[:] wire, Py_ssize_t start, Py_ssize_t end) except? 1
     @cython.locals(message=Message)
     cdef object read(self)
+    @cython.locals(message=Message)
+    cdef object octets(self)

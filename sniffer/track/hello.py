@@ -4,7 +4,7 @@ from parsers.answer import FOUND, NEED_MORE, NO_MATCH
 from parsers.tls import client_hello, sslv2
 from parsers.tls.facts import ClientHello
 from parsers.tls.message import Message
-from sniffer.track.layout import JOINED, START, UPGRADED
+from sniffer.track.layout import JOINED, LONGEST_OCTETS, START, UPGRADED
 
 
 class HelloReader:
@@ -66,3 +66,10 @@ class HelloReader:
         if message.end - message.start < sslv2.HEADER_LENGTH:
             return None
         return sslv2.read(message.wire, message.start, message.end)
+
+    def octets(self) -> bytes:
+        """Return the octets of the hello looked at last; none if they are too many."""
+        message = self.message
+        if message.end - message.start > LONGEST_OCTETS:
+            return b""
+        return bytes(message.wire[message.start : message.end])

@@ -86,6 +86,8 @@ UPGRADED = 8
 
 LARGEST = 65536
 """Octets of one direction that can wait for what is missing before them."""
+LONGEST_OCTETS = 4096
+"""A longer message is read like any other, but none is kept as it stood on the wire."""
 WINDOW = 1 << 20
 """How far from what was seen a sequence number may lie to be of the same stream."""
 HELD_BACK = 1 << 30

@@ -16,6 +16,7 @@ from sniffer.event import (
     EvidenceFrame,
     Flow,
     Handshake,
+    Octets,
     Outcome,
     Session,
     Side,
@@ -50,6 +51,7 @@ class Attempt:
         "agreed_at",
         "alert",
         "alert_sender",
+        "answer_octets",
         "client_changed_cipher",
         "client_half",
         "client_sent_data",
@@ -66,6 +68,7 @@ class Attempt:
         "flow",
         "frame",
         "hello",
+        "hello_octets",
         "last_word",
         "outcome",
         "path_reset",
@@ -85,6 +88,8 @@ class Attempt:
     were read, and the time."""
     alert: Alert | None
     alert_sender: Side | None
+    answer_octets: bytes
+    """Of the ServerHello, where those of the hello are kept."""
     client_changed_cipher: bool
     client_half: bool
     client_sent_data: bool
@@ -109,6 +114,8 @@ class Attempt:
     frame: int
     hello: ClientHello | None
     """None while only the beginning of one was seen."""
+    hello_octets: bytes
+    """Empty: not asked for, or too many."""
     last_word: tuple[Side, Outcome] | None
     """Who ended the connection and how; decides if nothing that precedes it does."""
     outcome: Outcome | None
@@ -158,6 +165,7 @@ class Attempt:
         self.agreed_at = None
         self.session = None
         self.evidence = ()
+        self.hello_octets = self.answer_octets = b""
         self.encrypted_alert = None
         self.first_data_length = 0
         self.resumed = False
@@ -290,7 +298,15 @@ class Attempt:
             session=self.session,
             path=path,
             evidence=self.evidence,
+            octets=self._octets(hello),
         )
+
+    def _octets(self, hello: ClientHello) -> Octets | None:
+        """Return what was kept as it stood on the wire, unless nobody will ever ask for it."""
+        is_modern = self.outcome is Outcome.ESTABLISHED and self.is_tls13()
+        if is_modern or not self.hello_octets or not hello.complete:
+            return None
+        return Octets(self.hello_octets, self.answer_octets)
 
     def is_tls13(self) -> bool:
         """Tell whether the server chose TLS 1.3."""

@@ -15,7 +15,7 @@ cdef int RECORDS, CIPHER, LOST, OTHER, DONE, RENEGOTIATED, NO_ROOM
 cdef int CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA
 cdef int MOST_ISLANDS, MOST_RECORDS, LINE_COST, HELLO_COST, MOST_TRIES
 cdef int FATAL, CLOSE_NOTIFY
-cdef Py_ssize_t LONGEST_ANSWER, SHORTEST_ENCRYPTED_ALERT
+cdef Py_ssize_t LONGEST_ANSWER, LONGEST_OCTETS, SHORTEST_ENCRYPTED_ALERT
 cdef long long LARGEST
 
 @cython.final
@@ -51,7 +51,7 @@ cdef class Records:
     @cython.locals(body=Py_ssize_t, wanted=int)
     cdef bint _may_be_hello(self, const unsigned char[:] wire, Py_ssize_t end, object attempt,
                             object side) except -1
-    @cython.locals(message=Message, answer=int)
+    @cython.locals(message=Message, answer=int, is_short=bint)
     cdef Py_ssize_t _handshake(self, const unsigned char[:] wire, Py_ssize_t at, Py_ssize_t end,
                                object attempt, object side) except -1
     @cython.locals(stop=Py_ssize_t, newline=Py_ssize_t)

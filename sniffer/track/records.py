@@ -23,6 +23,7 @@ from sniffer.track.layout import (
     HALF_0,
     HALF_WORDS,
     LARGEST,
+    LONGEST_OCTETS,
     LOST,
     NO_ROOM,
     OTHER,
@@ -333,6 +334,9 @@ class Records:
             hello = server_hello.read(message.wire, message.start, message.end, message.version)
             if hello is not None:
                 attempt.saw_server_hello(hello)
+                is_short = message.end - message.start <= LONGEST_OCTETS
+                if answer == FOUND and is_short and attempt.hello_octets:
+                    attempt.answer_octets = bytes(message.wire[message.start : message.end])
             return 0
 
         answer = message.read(wire, at, end)

@@ -43,7 +43,7 @@ cdef class Tracker:
     cdef dict early_ends
     cdef const unsigned char[:] listened
     cdef bint hears_lldp
-    cdef bint behind_filter, follow_any, keeps_syns, is_over
+    cdef bint behind_filter, follow_any, keeps_syns, keeps_octets, is_over
     cdef long long number, time_ns
     cdef Py_ssize_t slot, index
     cdef readonly long long now_ns, first_ns, frames, bytes, truncated, backwards, flow_count, open_flows

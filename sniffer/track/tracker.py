@@ -136,13 +136,14 @@ class Tracker:
         behind_filter: bool = False,
         keep_evidence: bool = False,
         discovery: Discovery | None = None,
+        keep_octets: bool = False,
     ) -> None:
         """Reserve all budgets; ``key`` is 16 secret octets for the flow table's hash.
 
         ``behind_filter``: the source passes all that clients send, and of what servers send
         inside TLS no more than is read here (sniffer/capture/filter.py). ``keep_evidence``: the
-        handshakes carry the frames that show them. ``discovery`` is given what is no mail's and
-        in which devices may say who they are.
+        handshakes carry the frames that show them; ``keep_octets``: their octets, too.
+        ``discovery`` is given what is no mail's and in which devices may say who they are.
         """
         self.frame = Frame()
         self.streams = Streams(settings.flows, settings.reassembly_bytes, key)
@@ -156,6 +157,7 @@ class Tracker:
         self.hello = HelloReader()
         self.evidence = Evidence(settings.evidence_bytes) if keep_evidence else None
         self.keeps_syns = keep_evidence
+        self.keeps_octets = keep_octets
         self.records = Records(self.streams, self.evidence)
         self.agenda = Agenda(
             settings.answer_seconds * SECOND_NS,
@@ -882,6 +884,8 @@ class Tracker:
         half = slot * SLOT_WORDS + HALF_0 + direction * HALF_WORDS
         attempt.frame, attempt.time_ns = self.number, self.time_ns
         attempt.hello = self.hello.read()
+        if self.keeps_octets:
+            attempt.hello_octets = self.hello.octets()
         attempt.cut_reason = LENGTH
         attempt.doubtful = self.hello.is_sslv2 and words[half + PHASE] == JOINED
         self.agenda.wait(attempt, self.now_ns)

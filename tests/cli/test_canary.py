@@ -106,8 +106,12 @@ def test_no_frame_written_and_no_store_holds_a_secret(path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     again = hellowatch("analyze", kept / "w.pcapng", "--format", "json", cwd=path.parent)
     assert json.loads(again.stdout)["totals"]["hellos"] == 1
+    evidence = "devices", "evidence", "10.0.0.8", "--store", store, "-w", kept / "e.pcapng"
+    assert hellowatch(*evidence, cwd=path.parent).returncode == 0
+    shown = "devices", "show", "10.0.0.8", "--store", store, "--hex"
+    (kept / "shown.txt").write_bytes(hellowatch(*shown, cwd=path.parent).stdout)
     written = {file.name: file.read_bytes() for file in kept.iterdir()}
-    assert {"w.pcapng", "office.db"} <= set(written)
+    assert {"w.pcapng", "e.pcapng", "shown.txt", "office.db"} <= set(written)
     for octets in written.values():
         assert [secret for secret in SECRETS if secret.encode() in octets] == []
 

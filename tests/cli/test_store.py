@@ -258,6 +258,46 @@ def test_device_is_held_against_the_profile_that_is_asked_for(office: Path) -> N
     assert b"--against: 'nobody' is neither a file nor one of " in ran.stderr
 
 
+def test_evidence_of_a_device_is_a_capture_that_says_the_same(office: Path, tmp_path: Path) -> None:
+    (device,) = [device for device in listed(office) if device["ip"] == "10.20.20.11"]
+    evidence = tmp_path / "evidence.pcap"
+    assert asked("devices", "evidence", "10.20.20.11", "-w", str(evidence), cwd=office) == b""
+    piped = asked("devices", "evidence", "10.20.20.11", "-o", "-", cwd=office)
+    assert evidence.read_bytes() == piped
+    again = json.loads(hellowatch("analyze", evidence, "--format", "json", cwd=tmp_path).stdout)
+    (told,) = again["devices"]
+    assert (told["ip"], told["mac"], told["status"]) == (device["ip"], device["mac"], "refused")
+    assert [stack["id"] for stack in told["stacks"]] == [stack["id"] for stack in device["stacks"]]
+    shown = json.loads(asked("devices", "show", "10.20.20.11", "--format", "json", cwd=office))
+    (wire,) = shown["wire"]
+    assert bytes.fromhex(wire["hello"]) in piped
+    first = device["stacks"][0]["evidence"]["first"]
+    assert {"path": wire["path"], "frame": wire["frame"]} == first
+    lines = asked("devices", "show", "10.20.20.11", "--hex", cwd=office).decode().splitlines()
+    at = lines.index(next(line for line in lines if line.startswith("Hello of 2026-11-23")))
+    dump = [line for line in lines[at + 1 :] if line[:4].isalnum()]
+    assert b"".join(bytes.fromhex(line[6:53]) for line in dump).hex() == wire["hello"]
+    assert "outlook.office365.com" in "".join(line[55:] for line in dump)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["10.20.1.40", "-w", "x"], 3, "keeps no handshake of 10.20.1.40"),
+        (["10.20.20.11", "-w", "no/such/folder/x"], 2, "-w: no/such/folder/x: cannot be written"),
+        (["10.20.20.11"], 2, "Missing option '-w'"),
+        (["10.0.0.1", "-w", "x"], 2, "names no device of this inventory"),
+    ],
+)
+def test_evidence_that_cannot_be_written_is_one_line(
+    arguments: list[str], code: int, why: str, office: Path
+) -> None:
+    ran = hellowatch("devices", "evidence", *arguments, "--store", STORE, cwd=office)
+    assert (ran.returncode, ran.stdout) == (code, b"")
+    assert why in ran.stderr.decode()
+    assert not (office / "x").exists()
+
+
 def test_established_lately_is_counted_from_the_hours(tmp_path: Path) -> None:
     frames: list[craft.Frame] = []
     for day in range(30):

@@ -21,7 +21,7 @@ from handshakes import (
 
 from parsers.tls.facts import SSL_2_0, SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3
 from sniffer.config import DEFAULT_PORTS, InventorySettings
-from sniffer.event import Outcome, Side, Status, Verdict
+from sniffer.event import Octets, Outcome, Side, Status, Verdict
 from sniffer.export.summary import summary
 from sniffer.export.words import duration, nothing_yet, short_version, status_words, verdict_words
 from sniffer.inventory.aggregate import Aggregate, make_shape
@@ -171,6 +171,23 @@ def test_destination_key_is_read_back(octets, name, label):
         995,
         name,
     )
+
+
+def test_octets_are_kept_for_the_store_once_a_stack_and_only_of_what_may_be_refused():
+    octets = Octets(b"hello")
+    seen = aggregate()
+    seen.keep(5)
+    for n in range(2):
+        seen.observe(handshake(START_NS + n, octets=octets), LEGACY)
+    seen.observe(handshake(offer=TLS12, octets=octets), OK)
+    seen.observe(handshake(offer=TLS12, octets=octets, **REFUSED), OK)
+    seen.observe(handshake(source=SERVER, octets=octets), LEGACY)
+    seen.observe(handshake(source=SERVER, offer=TLS12, octets=octets), LEGACY)
+    delta = seen.drain()
+    kept = [one.octets is not None for one, _ in delta.judged]
+    assert (kept, delta.lost) == ([True, False, False, True, True], 1)
+    seen.observe(handshake(octets=octets), LEGACY)
+    assert [one.octets for one, _ in seen.drain().judged] == [octets]
 
 
 def test_snapshot_does_not_change_any_more():

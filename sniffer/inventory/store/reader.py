@@ -34,6 +34,7 @@ from sniffer.inventory.simulate import LATELY_NS, Counts
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.answers import Answer, read_answers
 from sniffer.inventory.store.database import Database
+from sniffer.inventory.store.exhibits import Exhibit, read_exhibit
 from sniffer.inventory.store.facts import read_device
 from sniffer.inventory.store.passages import read_passages
 from sniffer.inventory.store.sayings import Said, read_sayings
@@ -164,6 +165,21 @@ class Reader:
             msgspec.json.decode(shape, type=Shape).id: msgspec.json.decode(hello, type=ClientHello)
             for shape, hello in rows
         }
+
+    def exhibits(self, device: Stored) -> list[tuple[Shape, Exhibit]]:
+        """Return the handshakes that are kept as they stood on the wire, one a stack, by time."""
+        told = schema.stack.c
+        asked = sa.select(told.shape, told.exhibit).where(
+            told.device_id == device.id, told.exhibit.is_not(None)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(asked).all()
+        found = [
+            (msgspec.json.decode(shape, type=Shape), read_exhibit(text)) for shape, text in rows
+        ]
+        now_ns = self.now_ns or 0
+        kept = [(shape, one) for shape, one in found if one.time_ns <= now_ns]
+        return sorted(kept, key=lambda kept: (kept[1].time_ns, kept[0].key))
 
     def coverage(self) -> Coverage:
         """Return what was seen and lost in all the time covered."""

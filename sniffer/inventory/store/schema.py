@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0005"
+VERSION = "0006"
 """The newest migration."""
 
 metadata = MetaData()
@@ -95,8 +95,10 @@ stack = Table(
     Column("key", Text, nullable=False),
     Column("shape", Text, nullable=False),
     Column("hello", Text),
+    Column("exhibit", Text),
 )
-"""The hello shapes of telling devices, each with one whole hello as evidence."""
+"""The hello shapes of telling devices, each with one whole hello as evidence: as it was parsed,
+and, where it is or may be refused, as it stood on the wire (see ``exhibits``)."""
 
 activity = Table(
     "activity",

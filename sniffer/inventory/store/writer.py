@@ -15,7 +15,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from parsers.tls.facts import ClientHello
 from sniffer.config import InventorySettings, Ports, StoreSettings
 from sniffer.event import Handshake, Judgement, address, identity
 from sniffer.inventory.aggregate import Aggregate
@@ -28,6 +27,7 @@ from sniffer.inventory.device import (
 )
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.database import Database
+from sniffer.inventory.store.exhibits import exhibit
 from sniffer.inventory.store.facts import device_text, forget_hours, read_device
 from sniffer.inventory.store.hours import (
     REST,
@@ -297,22 +297,31 @@ class Writer:
         told = schema.stack.c
         numbers: dict[tuple[str, str], int] = {}
         held: dict[str, int] = defaultdict(int)
-        bare = set()
+        bare, unseen = set(), set()
         for some in parts([one.name for one in telling]):
-            asked = sa.select(told.device_id, told.key, told.number, told.hello.is_(None))
+            lacks = told.hello.is_(None), told.exhibit.is_(None)
+            asked = sa.select(told.device_id, told.key, told.number, *lacks)
             asked = asked.where(told.device_id.in_(some))
-            for name, key, number, is_bare in connection.execute(asked):
+            for name, key, number, has_no_hello, has_no_exhibit in connection.execute(asked):
                 numbers[name, key] = number
                 held[name] = max(held[name], number)
-                if is_bare:
+                if has_no_hello:
                     bare.add((name, key))
+                if has_no_exhibit:
+                    unseen.add((name, key))
         rows: dict[tuple[str, str], Row] = {}
         for one in telling:
             kept = {stack.key for stack in one.device.stacks}
-            shown = [(counted.shape(hello), hello) for hello in (h.hello for h, _ in one.judged)]
-            for shape, hello in (*shown, *_shapes_of(one.before)):
+            shown = [(counted.shape(handshake.hello), handshake) for handshake, _ in one.judged]
+            for shape, handshake in (*shown, *_shapes_of(one.before)):
                 key = (one.name, shape.key)
-                if key in rows or (key in numbers and key not in bare):
+                has_octets = handshake is not None and handshake.octets is not None
+                if key in rows:
+                    if has_octets and rows[key]["exhibit"] is None:
+                        rows[key] |= _evidence(handshake)
+                    continue
+                adds = key in bare or (has_octets and key in unseen)
+                if key in numbers and not adds:
                     continue
                 if key not in numbers:
                     if shape.key not in kept or held[one.name] >= MOST_STACKS:
@@ -324,9 +333,9 @@ class Writer:
                     "number": numbers[key],
                     "key": shape.key,
                     "shape": as_json(shape),
-                    "hello": None if hello is None else as_json(hello),
+                    **_evidence(handshake),
                 }
-        self._upsert(connection, schema.stack, list(rows.values()), ("hello",))
+        self._upsert(connection, schema.stack, list(rows.values()), ("hello", "exhibit"))
         return numbers
 
     def _event_row(self, name: str, number: int, handshake: Handshake, judgement: Judgement) -> Row:
@@ -420,7 +429,18 @@ def profile_digest(profile: Profile) -> str:
     return blake2b(msgspec.json.encode(profile, order="deterministic"), digest_size=8).hexdigest()
 
 
-def _shapes_of(device: Device | None) -> Iterator[tuple[Shape, ClientHello | None]]:
+def _evidence(handshake: Handshake | None) -> Row:
+    """Return the columns that show a stack by one of its handshakes."""
+    if handshake is None:
+        return {"hello": None, "exhibit": None}
+    octets = handshake.octets
+    return {
+        "hello": as_json(handshake.hello),
+        "exhibit": None if octets is None else exhibit(handshake, octets).encode(),
+    }
+
+
+def _shapes_of(device: Device | None) -> Iterator[tuple[Shape, Handshake | None]]:
     for stack in () if device is None else device.stacks:
         if stack.shape is not None:
             yield stack.shape, None
