@@ -184,6 +184,9 @@ def test_what_was_seen_is_in_the_store_a_second_later_whoever_dies(ns, tmp_path)
         eventually(lambda: stored() == 7, seconds=20)
         assert watching.end() == 0
     assert stored() == 7
+    evidence = "devices", "evidence", "10.0.0.50", "--store", store, "-w", "-"
+    hello = craft.client_hello(random=(20_001).to_bytes(32))
+    assert hello in hellowatch(*evidence, cwd=tmp_path).stdout
 
 
 def test_frames_are_written_by_a_server_that_may_die(ns, tmp_path):
