@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import craft
 import pytest
 from craft import Conversation
-from program import OFFICE, SECONDS, environment, hellowatch, running
+from program import OFFICE, PROGRAM, SECONDS, environment, hellowatch, running
 
 from sniffer.config import DEFAULT_PORTS
 from sniffer.inventory.store.database import Database
@@ -350,6 +351,49 @@ def test_kept_events_are_those_of_devices_that_need_action(office: Path) -> None
     assert late
     assert all(json.loads(line)["@timestamp"] >= "2026-11-24T06" for line in late)
     assert asked("handshakes", "--since", "1d", cwd=office)
+
+
+def test_handshakes_between_two_times_in_every_form(office: Path) -> None:
+    every = [json.loads(line) for line in asked("handshakes", cwd=office).splitlines()]
+    at = "2026-11-24T00:00"
+    early = asked("handshakes", "--until", at, cwd=office).splitlines()
+    late = asked("handshakes", "--since", at, cwd=office).splitlines()
+    assert early
+    assert [*map(json.loads, early), *map(json.loads, late)] == every
+    some = asked("handshakes", "--since", "5h", "--until", "3h", cwd=office).splitlines()
+    assert 0 < len(some) < len(late)
+    assert json.loads(asked("handshakes", "--format", "json", cwd=office)) == every
+    lines = asked("handshakes", "--format", "table", cwd=office).decode().splitlines()
+    assert len(lines) == len(every)
+    assert "10.20.1.30 to 40.96.33.2:993 (imaps); offers TLS 1.0; Old TLS; " in "\n".join(lines)
+    for wrong in (("--until", at), ("--format", "json"), ("--as-of", at)):
+        ran = hellowatch("handshakes", "--follow", *wrong, "--store", STORE, cwd=office)
+        assert ran.returncode == 2
+
+
+def test_handshakes_are_followed_as_they_are_added(tmp_path: Path) -> None:
+    frames = frames_of(4)
+    (tmp_path / "a.pcap").write_bytes(craft.pcap(frames[: len(frames) // 2]))
+    (tmp_path / "b.pcap").write_bytes(craft.pcap(frames))
+    analyzed("a.pcap", cwd=tmp_path)
+    following = subprocess.Popen(
+        [*PROGRAM, "handshakes", "--follow", "--store", STORE],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+    )
+    assert following.stdout is not None
+    try:
+        first = [json.loads(following.stdout.readline()) for _ in range(2)]
+        analyzed("b.pcap", cwd=tmp_path)
+        rest = [json.loads(following.stdout.readline()) for _ in range(2)]
+        kept = [json.loads(line) for line in asked("handshakes", cwd=tmp_path).splitlines()]
+        assert [*first, *rest] == kept
+        following.send_signal(signal.SIGINT)
+        assert following.wait(SECONDS) == 130
+    finally:
+        following.kill()
+        following.stdout.close()
 
 
 def test_answers_are_as_of_the_time_asked_for(office: Path) -> None:

@@ -241,7 +241,11 @@ class Reader:
         return turns
 
     def events(
-        self, device: str | None = None, since_ns: int | None = None, outcome: str | None = None
+        self,
+        device: str | None = None,
+        since_ns: int | None = None,
+        outcome: str | None = None,
+        until_ns: int | None = None,
     ) -> Iterator[Kept]:
         """Yield the kept events by time."""
         told = schema.event
@@ -252,8 +256,9 @@ class Reader:
                 asked = asked.where(told.c.device_id == device)
             if since_ns is not None:
                 asked = asked.where(told.c.time_ns >= since_ns)
-            if self._as_of_ns is not None:
-                asked = asked.where(told.c.time_ns <= self._as_of_ns)
+            for limit_ns in (self._as_of_ns, until_ns):
+                if limit_ns is not None:
+                    asked = asked.where(told.c.time_ns <= limit_ns)
             if outcome is not None:
                 asked = asked.where(told.c.outcome == outcome)
             if after is not None:
