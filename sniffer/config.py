@@ -115,6 +115,8 @@ class IdentifySettings(Struct, frozen=True, kw_only=True):
     """Listen to what devices call themselves in DHCP, mDNS, NetBIOS and LLDP."""
     dns: bool = True
     """Listen to DNS answers for the host names of profiles, which name destinations."""
+    manuf: str = ""
+    """Makers by MAC, as Wireshark's file manuf has them, beside those that ship."""
 
 
 class InventorySettings(Struct, frozen=True, kw_only=True):
@@ -210,6 +212,19 @@ class Relay(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The ports it takes mail on; empty: all."""
 
 
+class Place(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where devices are, by their addresses."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    """What the place is called."""
+    net: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """Its networks; of several that fit a device the smallest counts."""
+    owner: str = ""
+    """Whose the devices there are, where nobody says otherwise of one."""
+    contact: str = ""
+    """Whom to tell of them."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
@@ -227,6 +242,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     relay: tuple[Relay, ...] = ()
     """One table for each relay that was put before devices."""
+    place: tuple[Place, ...] = ()
+    """One table for each place that devices are at."""
 
     @property
     def ports(self) -> Ports:
@@ -254,6 +271,12 @@ def mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
         why = "is no store: write sqlite:///PATH or postgresql+psycopg://..."
         yield "store.url", f"{settings.store.url!r} {why}"
     yield from _wrong_relays(settings.relay)
+    for place in settings.place:
+        for text in place.net:
+            try:
+                ip_network(text)
+            except ValueError as error:
+                yield "place", f"{place.name}: {error}"
     for section, address in (
         ("web", settings.web.listen_address),
         ("serve", settings.serve.listen_address),

@@ -29,7 +29,7 @@ TABLES = [field for field in msgspec.structs.fields(Settings) if get_origin(fiel
 """What the file has as arrays of tables: [[relay]]."""
 GROUPS = [field for field in msgspec.structs.fields(Settings) if field not in TABLES]
 SECTIONS = [section.name for section in GROUPS]
-FILES = {"judge.profiles", "web.config_file", "serve.folder"}
+FILES = {"judge.profiles", "identify.manuf", "web.config_file", "serve.folder"}
 """Settings that name files; in a file they count from its folder."""
 
 NEEDS_RESTART = {
@@ -204,16 +204,16 @@ def needs_new_worker(key: str) -> bool:
 # -- the file ------------------------------------------------------------------------------
 
 
-def read_text(path: str) -> str:
+def read_text(path: str, most: int = LONGEST_FILE) -> str:
     """Return what a file of ours holds. Raises ConfigError, and never waits for a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ConfigError(path, "", "is no regular file")
-            octets = file.read(LONGEST_FILE + 1)
-        if len(octets) > LONGEST_FILE:
-            raise ConfigError(path, "", f"is longer than {LONGEST_FILE >> 20} MiB")
+            octets = file.read(most + 1)
+        if len(octets) > most:
+            raise ConfigError(path, "", f"is longer than {most >> 20} MiB")
         return octets.decode()
     except OSError as error:
         raise ConfigError(path, "", error.strerror or str(error)) from error

@@ -233,6 +233,7 @@ def configure(
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)  # of its own doings it tells all
     root.setLevel(level)
     return handler
 

@@ -64,6 +64,7 @@ JUDGEMENT = Judgement(
     (Reason.VERSION, Reason.SUITES),
     "exchange-online",
     DestinationBasis.SNI,
+    "cellar",
 )
 EVENT = ecs.event(FULL, JUDGEMENT)
 BARE = Handshake(0, 1, Flow(bytes(4), 1, bytes(4), 2), ClientHello("sslv2", None, 2, b""))

@@ -25,6 +25,7 @@ from sniffer.cli.options import (
     output_options,
     pipeline_options,
     pipeline_settings,
+    roster_of,
     zone,
 )
 from sniffer.cli.output import Outputs
@@ -105,6 +106,7 @@ def command(
     settings = configuration.settings
     configure_log(settings.log)
     profiles, forced = chosen_profiles(configuration)
+    roster = roster_of(configuration)
     zone_chosen = zone(tz)
 
     entries = list(expand(paths))
@@ -161,6 +163,7 @@ def command(
             analysis.aggregate.snapshot(),
             analysis.coverage,
             profiles,
+            roster,
         )
         sinks.finish(told, zone_chosen, color)
         if problem is not None:

@@ -22,6 +22,7 @@ from sniffer.cli.options import (
     chosen_profiles,
     config_options,
     file_names,
+    roster_of,
     zone,
 )
 from sniffer.cli.output import check_no_terminal, open_capture, open_outputs, write_table
@@ -115,8 +116,9 @@ def list_devices(
         form = "table"
     with ExitStack() as stack, reader.database.errors():
         profiles, _ = chosen_profiles(configuration)
+        roster = roster_of(configuration)
         for kind, out in open_outputs(stack, form, outputs, []):
-            devices = stored_devices(reader, profiles)
+            devices = stored_devices(reader, profiles, roster)
             if kind == "table":
                 found = [enforcement_json(one, profiles) for one in reader.enforcements()]
                 picture = _picture(reader, list(devices)) | {"findings": found}
@@ -222,12 +224,14 @@ def show(
     from sniffer.judge.profile import find_profile
 
     profiles, _ = chosen_profiles(configuration)
+    roster = roster_of(configuration)
     asked = None if against is None else find_profile(against, profiles, "--against")
     with ExitStack() as stack, reader.database.errors():
         ((_, out),) = open_outputs(stack, form, (), [])
         found = find_device(reader, device)
         coverage = reader.coverage()
-        told = stored_device(reader, found, profiles, coverage.fitness().fit, reader.lately(found))
+        fit = coverage.fitness().fit
+        told = stored_device(reader, found, profiles, fit, reader.lately(found), roster)
         turns = reader.story(found)
         supposed = None if asked is None else against_json(reader, found, asked)
         wire = wire_json(reader, found)

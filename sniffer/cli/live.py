@@ -130,7 +130,7 @@ def _serve(
         Input(path=interface, format="live", status="ok", frames=account.coverage().frames).told()
         for interface, account in zip(interfaces, reader.accounts, strict=True)
     ]
-    told = summary(inputs, snapshot, reader.coverage(), server.aggregate.profiles)
+    told = summary(inputs, snapshot, reader.coverage(), server.aggregate.profiles, server.roster)
     for interface, account in zip(interfaces, reader.accounts, strict=True):
         log_evidence_lost(interface, account.coverage().evidence_lost)
     outputs.finish(told, wanted.zone, wanted.color)

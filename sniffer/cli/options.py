@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sniffer.config import JudgeSettings, LogSettings
     from sniffer.config_file import Configuration
+    from sniffer.identify.identity import Roster
     from sniffer.judge.profile import Profile
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -354,6 +355,13 @@ def chosen_profiles(configuration: "Configuration") -> "tuple[dict[str, Profile]
         if error.path == PROFILE_OPTION:
             raise configuration.error("judge.profile", error.why) from error
         raise
+
+
+def roster_of(configuration: "Configuration") -> "Roster":
+    """Return what tells who devices are. Raises ConfigError."""
+    from sniffer.identify.identity import Roster
+
+    return Roster(configuration.settings.identify, configuration.settings.place)
 
 
 def configure_log(settings: "LogSettings") -> None:

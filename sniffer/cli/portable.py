@@ -113,7 +113,7 @@ def watch_portably(wanted: Wanted) -> int:
         with server.lock:
             snapshot = server.aggregate.snapshot()
         told = Input(path=interface, format="live", status="ok", frames=tracker.frames).told()
-        whole = summary([told], snapshot, _coverage(pipeline, source), profiles)
+        whole = summary([told], snapshot, _coverage(pipeline, source), profiles, server.roster)
         sinks.finish(whole, wanted.zone, wanted.color)
     if failure is not None:
         raise failure

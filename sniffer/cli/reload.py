@@ -72,6 +72,10 @@ class Current:
             from sniffer.daemon.web_config import read
 
             read(found.settings.web.config_file)
+        if "identify.manuf" in changed:
+            from sniffer.identify.identity import Roster
+
+            Roster(found.settings.identify)
         for key in sorted(filter(needs_restart, changed)):
             fields = {"key": key, "origin": configuration.origins[key]}
             logger.warning("A setting changed that needs a restart", fields)

@@ -112,7 +112,7 @@ def replay(path: str, wanted: Wanted) -> int:
         read = input_read(source, pipeline.tracker.frames, is_over, is_known)
         with server.lock:
             snapshot = server.aggregate.snapshot()
-        told = summary([read.told()], snapshot, pipeline.coverage(), profiles)
+        told = summary([read.told()], snapshot, pipeline.coverage(), profiles, server.roster)
         sinks.finish(told, wanted.zone, wanted.color)
         try:
             if duration is None:

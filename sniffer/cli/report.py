@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sniffer.cli.inventory import configured, inventory_options, open_reader
-from sniffer.cli.options import chosen_profiles, exit_code, file_names
+from sniffer.cli.options import chosen_profiles, exit_code, file_names, roster_of
 from sniffer.cli.output import open_outputs
 from sniffer.errors import EXIT_INTERRUPTED, InputError
 from sniffer.stop import Stop, Stopped
@@ -17,6 +17,7 @@ from sniffer.stop import Stop, Stopped
 if TYPE_CHECKING:
     from sniffer.config_file import Configuration
     from sniffer.export.report import Subject
+    from sniffer.identify.identity import Roster
     from sniffer.inventory.store.reader import Reader
     from sniffer.judge.profile import Profile
 
@@ -86,16 +87,17 @@ def command(
     with ExitStack() as stack:
         from sniffer.export.report import WRITERS, Report
 
+        settings = configuration.settings
+        roster = roster_of(configuration)
         opened = open_outputs(stack, form, outputs, list(inputs), known=FORMATS)
         if inputs:
-            subject, code = _of_captures(stack, configuration, profiles, forced, inputs)
+            subject, code = _of_captures(stack, configuration, profiles, forced, roster, inputs)
             report = Report(subject, stack)
         else:
-            settings = configuration.settings
             reader = open_reader(settings, as_of, tz)
             before = None if since is None else open_reader(settings, since, tz, "--since")
             with reader.database.errors():
-                subject = _of_store(reader, before, profiles)
+                subject = _of_store(reader, before, profiles, roster)
                 report = Report(subject, stack)
         for kind, out in opened:
             WRITERS[kind](report, audience, out)
@@ -104,7 +106,10 @@ def command(
 
 
 def _of_store(
-    reader: "Reader", before: "Reader | None", profiles: "dict[str, Profile]"
+    reader: "Reader",
+    before: "Reader | None",
+    profiles: "dict[str, Profile]",
+    roster: "Roster",
 ) -> "Subject":
     """Return the inventory as what a report is about."""
     from sniffer.event import Status
@@ -118,7 +123,7 @@ def _of_store(
 
     def devices() -> Iterator[dict[str, Any]]:
         for device in reader.devices():
-            told = stored_device(reader, device, profiles, fit)
+            told = stored_device(reader, device, profiles, fit, roster=roster)
             if Status(told["status"]) not in UNLISTED:
                 told["history"] = story_json(reader.story(device))
             yield told
@@ -140,6 +145,7 @@ def _of_captures(
     configuration: "Configuration",
     profiles: "dict[str, Profile]",
     forced: "Profile | None",
+    roster: "Roster",
     inputs: tuple[str, ...],
 ) -> "tuple[Subject, int]":
     """Return what was read of capture files as what a report is about, and the exit code."""
@@ -172,6 +178,7 @@ def _of_captures(
         analysis.aggregate.snapshot(),
         analysis.coverage,
         profiles,
+        roster,
     )
     if stop.by is not None:
         return subject_of(told), EXIT_INTERRUPTED

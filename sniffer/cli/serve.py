@@ -15,6 +15,7 @@ from sniffer.cli.options import (
     installed_version,
     log_options,
     profile_files,
+    roster_of,
 )
 from sniffer.errors import EXIT_INTERRUPTED, ConfigError
 
@@ -94,7 +95,8 @@ def command(
         why = "the page needs the extra: pip install 'hellowatch[web]'"
         raise ConfigError("serve", "", why) from error
     profiles, _ = chosen_profiles(configuration)
-    inventory = Inventory(settings.store.url or default_store(), settings.ports, profiles)
+    roster = roster_of(configuration)
+    inventory = Inventory(settings.store.url or default_store(), settings.ports, profiles, roster)
     folder = Path(settings.serve.folder or _default_folder())
     try:
         captures = Captures(folder)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from sniffer.config import Settings
 from sniffer.daemon.listener import Listener
 from sniffer.export.metrics import Build, Interface, Metrics, Picture, registry
+from sniffer.identify.identity import Roster
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.coverage import Coverage
 from sniffer.judge.profile import Profile
@@ -58,7 +59,8 @@ class Server:
         self.is_ready = False
         self._recorder: Recorder | None = None
         self._watched: dict[str, Callable[[], Gauges]] = {}
-        self._metrics = Metrics(self.picture, ports, profiles, build)
+        self.roster = Roster(settings.identify, settings.place)
+        self._metrics = Metrics(self.picture, ports, profiles, build, self.roster)
         self._listener = Listener(settings.web, registry(self._metrics), lambda: self.is_ready)
 
     def use(
@@ -66,10 +68,12 @@ class Server:
     ) -> None:
         """Go on with other settings; nothing that was counted is lost."""
         ports, series = settings.ports, settings.metrics.device_series
+        roster = Roster(settings.identify, settings.place)
         with self.lock:
             self.judge.use(ports, profiles, forced, settings.relay)
             self.aggregate.use(settings.inventory, ports, profiles, series)
-            self._metrics.use(ports, profiles)
+            self._metrics.use(ports, profiles, roster)
+            self.roster = roster
         self._listener.use(settings.web)
 
     def watch(self, name: str, gauges: Callable[[], Gauges]) -> None:

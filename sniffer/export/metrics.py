@@ -18,13 +18,15 @@ from parsers.tls.facts import TLS_1_2
 from parsers.tls.names import version as version_name
 from sniffer.config import OTHER_SERVICE, Ports
 from sniffer.event import RELAY, FindingKind, Outcome, Status, Verdict, address
+from sniffer.identify.identity import Roster
 from sniffer.inventory.aggregate import VERSIONS, DeviceSeries, Figures, read_series_key
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.delta import StoreFigures
 from sniffer.inventory.device import NEEDS_ACTION
 from sniffer.inventory.enforcement import enforcements
+from sniffer.inventory.sayings import NAME
 from sniffer.judge.profile import Profile, unix_seconds
-from sniffer.log import one_line
+from sniffer.log import one_line, printable
 from sniffer.track.counters import INCOMPLETE_REASONS
 
 OVERFLOW = "__overflow__"
@@ -85,6 +87,7 @@ class Facts(NamedTuple):
     profiles: Mapping[str, Profile]
     protocols: tuple[str, ...]
     build: Build
+    roster: Roster | None
 
     @property
     def figures(self) -> Figures:
@@ -111,15 +114,22 @@ class Metrics(Collector):
         ports: Ports,
         profiles: Mapping[str, Profile],
         build: Build,
+        roster: Roster | None = None,
     ) -> None:
-        """Show what ``take`` returns, for these ports and profiles."""
+        """Show what ``take`` returns, for these ports and profiles.
+
+        ``roster`` tells who devices are.
+        """
         self._take = take
         self._build = build
-        self.use(ports, profiles)
+        self.use(ports, profiles, roster)
 
-    def use(self, ports: Ports, profiles: Mapping[str, Profile]) -> None:
+    def use(
+        self, ports: Ports, profiles: Mapping[str, Profile], roster: Roster | None = None
+    ) -> None:
         """Show other ports and profiles from now on."""
         self._profiles = profiles
+        self._roster = roster
         self._protocols = protocols(ports)
 
     def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
@@ -129,7 +139,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Yield every family with its samples, all of one picture."""
-        facts = Facts(self._take(), self._profiles, self._protocols, self._build)
+        facts = Facts(self._take(), self._profiles, self._protocols, self._build, self._roster)
         for row in ROWS:
             family = _family(row)
             for values, value in row.read(facts):
@@ -239,8 +249,12 @@ def _legacy_rows(device: str, counts: Mapping[str, int]) -> Iterator[Sample]:
 def _device_info(facts: Facts) -> Iterator[Sample]:
     for device in facts.figures.devices:
         if device.status in NEEDS_ACTION:
-            # Names, vendors and places come with the inventory's store.
-            yield (address(device.address), "", "", "", device.status.value), 1
+            roster = facts.roster
+            vendor = None if roster is None else roster.vendor(device.own_mac)
+            place = None if roster is None else roster.place(device.address)
+            name = next((said.text for said in device.sayings if said.what == NAME), b"")
+            told = (printable(name), vendor or "", place or "", device.status.value)
+            yield (address(device.address), *told), 1
 
 
 def _device_stack_info(facts: Facts) -> Iterator[Sample]:

@@ -11,6 +11,7 @@ from sniffer.event import Side, Status
 from sniffer.export import words
 from sniffer.export.ecs import timestamp
 from sniffer.export.summary import Json, device_json, prospect_json
+from sniffer.identify.identity import Roster
 from sniffer.inventory.assessment import assess
 from sniffer.inventory.device import NEEDS_ACTION
 from sniffer.inventory.simulate import Counts, what_if
@@ -19,11 +20,13 @@ from sniffer.inventory.story import Turn
 from sniffer.judge.profile import Profile
 
 
-def stored_devices(reader: Reader, profiles: Mapping[str, Profile]) -> Iterator[Json]:
+def stored_devices(
+    reader: Reader, profiles: Mapping[str, Profile], roster: Roster | None = None
+) -> Iterator[Json]:
     """Yield all devices by site and address."""
     fit = reader.coverage().fitness().fit
     for device in reader.devices():
-        yield stored_device(reader, device, profiles, fit)
+        yield stored_device(reader, device, profiles, fit, roster=roster)
 
 
 def stored_device(
@@ -32,6 +35,7 @@ def stored_device(
     profiles: Mapping[str, Profile],
     fit: bool,
     lately: Counts | None = None,
+    roster: Roster | None = None,
 ) -> Json:
     """Return one device with what is to be said of it; ``lately``: see ``simulate``."""
     said = assess(
@@ -48,11 +52,12 @@ def stored_device(
         said = replace(said, onset_ns=reader.story(device)[-1].since_ns)
     answer = device.answer
     until_ns = answer.excepted_until_ns
+    told = device_json(device.snapshot, said, roster)
     return {
-        **device_json(device.snapshot, said),
+        **told,
         "id": device.id,
         "site": device.site or None,
-        "owner": answer.owner,
+        "owner": answer.owner or told["owner"],
         "note": answer.note,
         "ticket": answer.ticket,
         "exception": None

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from parsers.tls.names import version as version_name
-from sniffer.event import Side, Status, address
+from sniffer.event import Side, SightingSource, Status, address
 from sniffer.export.ecs import timestamp
 from sniffer.export.findings import ENFORCEMENT, enforcement_json, finding_json
+from sniffer.identify.identity import Identity, Roster
 from sniffer.inventory.aggregate import (
     Cell,
     DeviceSnapshot,
@@ -37,9 +38,10 @@ def summary(
     snapshot: Snapshot,
     coverage: Coverage,
     profiles: Mapping[str, Profile],
+    roster: Roster | None = None,
 ) -> Json:
     """Return the summary of what was read. ``inputs`` is passed on as it is."""
-    devices = devices_json(snapshot, coverage, profiles)
+    devices = devices_json(snapshot, coverage, profiles, roster)
     reached = enforcements_in(snapshot)
     return {
         "inputs": [dict(told) for told in inputs],
@@ -56,7 +58,10 @@ def summary(
 
 
 def devices_json(
-    snapshot: Snapshot, coverage: Coverage, profiles: Mapping[str, Profile]
+    snapshot: Snapshot,
+    coverage: Coverage,
+    profiles: Mapping[str, Profile],
+    roster: Roster | None = None,
 ) -> list[Json]:
     """Return all devices by address, with what is to be said of each."""
     fit = coverage.fitness().fit
@@ -65,25 +70,29 @@ def devices_json(
     for device in snapshot.devices:
         name = address(device.address)
         said = assess(device, name, now_ns, profiles, fit, snapshot.passages)
-        listed.append(device_json(device, said))
+        listed.append(device_json(device, said, roster))
     return listed
 
 
-def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
+def device_json(device: DeviceSnapshot, said: Assessment, roster: Roster | None = None) -> Json:
     """Return one device. What only an inventory over time can know is None."""
     ip = address(device.address)
+    who = identity(device, roster)
     names = [(printable(said.text), said.source) for said in device.sayings if said.what == NAME]
     refused_by = device.refused_by if device.status is Status.REFUSED else None
     return {
         "id": ip,
         "ip": ip,
         "mac": None if device.mac is None else device.mac.hex(":"),
-        "vendor": None,
+        "mac_is_own": None if device.mac is None else device.own_mac is not None,
+        "vendor": who.vendor,
         "names": sorted({name for name, _ in names}),
         "names_from": [{"name": name, "source": origin} for name, origin in sorted(names)],
-        "place": None,
-        "owner": None,
-        "class": None,
+        "place": who.place,
+        "owner": who.owner,
+        "contact": who.contact,
+        "class": who.device_class,
+        "class_evidence": list(who.evidence),
         "status": device.status.value,
         "refused_by": None if refused_by is None else Side(refused_by).value,
         "hellos": device.hellos,
@@ -103,6 +112,19 @@ def device_json(device: DeviceSnapshot, said: Assessment) -> Json:
         "next_step": said.next_step,
         "findings": [finding_json(finding) for finding in device.findings],
     }
+
+
+def identity(device: DeviceSnapshot, roster: Roster | None) -> Identity:
+    """Return who a device is, as far as the roster can tell from what was seen of it."""
+    if roster is None:
+        return Identity()
+    seen: dict[str, list[str]] = {
+        "ja4": [s.shape.ja4 for s in device.stacks if s.shape is not None and s.shape.ja4]
+    }
+    for said in device.sayings:
+        by = said.source if said.source == SightingSource.IMAP_ID else said.what
+        seen.setdefault(by, []).append(printable(said.text))
+    return roster.identify(device.address, device.own_mac, seen)
 
 
 def service_json(service: ServiceSnapshot) -> Json:

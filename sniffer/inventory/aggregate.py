@@ -219,6 +219,8 @@ class DeviceSnapshot(Struct, frozen=True, kw_only=True):
     names: tuple[tuple[bytes, int], ...]
     """Server names it asked for, with their hellos, most asked for first."""
     sayings: tuple[Saying, ...] = ()
+    own_mac: bytes | None = None
+    """The MAC, where no other device has it too: not that of a router before it."""
     """What it calls itself, and says of itself."""
     findings: tuple[FindingSnapshot, ...] = ()
 
@@ -245,7 +247,9 @@ class DeviceSeries(NamedTuple):
     """What the metrics page says of one device with series of its own."""
 
     address: bytes
-    mac: bytes | None
+    own_mac: bytes | None
+    """The MAC, where no other device has it too."""
+    sayings: tuple[Saying, ...]
     status: Status
     stacks: tuple[tuple[str, int | None, Verdict], ...]
     """Id, max offered and verdict of the stacks that need action."""
@@ -537,6 +541,7 @@ class Aggregate:
                     self.now_ns or 0,
                     troubles=self._troubles,
                     sayings=self._sayings.of(address, own_macs.get(address)),
+                    own_mac=own_macs.get(address),
                     findings=found.get(address, ()),
                 )
                 for address, device in devices
@@ -562,8 +567,18 @@ class Aggregate:
         series = self._series
         room = max(0, int(STACK_SERIES_PER_DEVICE * series.most) - len(series))
         devices = []
-        for address, device, rows in series.devices():
-            listed = _device_series(address, device, rows, 1 + min(room, MOST_STACK_SERIES - 1))
+        shown = list(series.devices())
+        macs = [device.mac for _, device, _ in shown if device.mac is not None]
+        own_macs = {address: mac for mac, address in self._holders(macs)}
+        for address, device, rows in shown:
+            listed = _device_series(
+                address,
+                device,
+                rows,
+                1 + min(room, MOST_STACK_SERIES - 1),
+                own_macs.get(address),
+                self._sayings.of(address, own_macs.get(address)),
+            )
             room -= max(0, len(listed.stacks) - 1)
             devices.append(listed)
         return Figures(
@@ -978,13 +993,19 @@ def _by_address(item: tuple[bytes, Device]) -> tuple[int, bytes]:
 
 
 def _device_series(
-    address: bytes, device: Device, rows: Mapping[str, int], most_stacks: int
+    address: bytes,
+    device: Device,
+    rows: Mapping[str, int],
+    most_stacks: int,
+    own_mac: bytes | None,
+    sayings: tuple[Saying, ...],
 ) -> DeviceSeries:
     legacy = [e for e in (device.exposures or {}).values() if e.verdict is Verdict.LEGACY]
     stacks = sorted(device.stacks, key=lambda stack: (-stack.rank, stack.key))[:most_stacks]
     return DeviceSeries(
         address=address,
-        mac=device.mac,
+        own_mac=own_mac,
+        sayings=sayings,
         status=device.status,
         stacks=tuple(
             (stack.shape.id, stack.shape.max_offered, VERDICTS[stack.rank])
@@ -1008,6 +1029,7 @@ def device_snapshot(
     *,
     troubles: Troubles = NO_TROUBLE,
     sayings: tuple[Saying, ...] = (),
+    own_mac: bytes | None = None,
     findings: tuple[FindingSnapshot, ...] = (),
 ) -> DeviceSnapshot:
     """Return one device as it is now."""
@@ -1054,6 +1076,7 @@ def device_snapshot(
         ),
         names=tuple(names),
         sayings=sayings,
+        own_mac=own_mac,
         findings=findings,
     )
 

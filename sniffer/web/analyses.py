@@ -121,9 +121,10 @@ class Analyses:
             name=capture.name,
             ports=settings.ports,
             judge=settings.judge,
+            identify=settings.identify,
+            place=settings.place,
             track=settings.track,
             inventory=settings.inventory,
-            identify=settings.identify,
             seconds=serve.analysis_seconds,
             bytes=serve.analysis_bytes,
         )
@@ -205,7 +206,7 @@ async def _last_words(process: Process) -> bytes:
 
 def _why(code: int, words: bytes) -> str:
     """Say why a process ended before it had told everything."""
-    if b"MemoryError" in words or b"out of memory" in words:
+    if b"MemoryError" in words or b"Cannot allocate memory" in words:
         return "the analysis took more memory than it may"
     if code < 0:
         return f"the analysis was ended by signal {-code}"

@@ -28,6 +28,8 @@ from sniffer.event import Handshake, Judgement
 from sniffer.export.ecs import event
 from sniffer.export.formats import summary_json
 from sniffer.export.summary import summary
+from sniffer.identify.device_class import classify
+from sniffer.identify.identity import Roster
 from sniffer.judge.profile import find_profile, load_profiles
 from sniffer.stop import Stop, Stopped
 from sniffer.web.task import END, EVENTS, LONGEST, PROGRESS, SUMMARY, Progress, Result, Task, piece
@@ -74,6 +76,8 @@ def main() -> None:
     log.configure(logging.ERROR)
     profiles = load_profiles(map(Path, task.judge.profiles))
     forced = find_profile(task.judge.profile, profiles) if task.judge.profile else None
+    roster = Roster(task.identify, task.place)
+    classify({"name": [""]})  # reads its file while it can
     encode = msgspec.json.Encoder().encode
 
     def take(handshake: Handshake, judgement: Judgement) -> None:
@@ -99,7 +103,7 @@ def main() -> None:
         why = f"the reading was ended: it took {task.seconds} s of processor time"
         inputs[-1] |= {"status": "partial", "problem": why}
     answer.flush()
-    told = summary(inputs, analysis.aggregate.snapshot(), analysis.coverage, profiles)
+    told = summary(inputs, analysis.aggregate.snapshot(), analysis.coverage, profiles, roster)
     answer.tell(SUMMARY, summary_json(told))
     answer.tell(END, msgspec.json.encode(_result(told)))
 

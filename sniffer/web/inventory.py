@@ -20,9 +20,10 @@ from sniffer.event import Outcome, Status
 from sniffer.export.ecs import timestamp
 from sniffer.export.stored import stored_device, story_json
 from sniffer.export.summary import coverage_json
+from sniffer.identify.identity import Roster
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.store.database import Database
-from sniffer.inventory.store.reader import Reader
+from sniffer.inventory.store.reader import Reader, Stored
 from sniffer.judge.profile import Profile
 from sniffer.web.problems import Problem
 from sniffer.web.services import Services
@@ -36,8 +37,11 @@ MOST_HANDSHAKES = 1000
 class Inventory:
     """The store that is shown. There may be none yet: run makes it."""
 
-    def __init__(self, url: str, ports: Ports, profiles: Mapping[str, Profile]) -> None:
+    def __init__(
+        self, url: str, ports: Ports, profiles: Mapping[str, Profile], roster: Roster
+    ) -> None:
         """Know the store. Raises ConfigError where this is no URL of one."""
+        self.roster = roster
         self._database = Database(url)
         self._ports = ports
         self.profiles = profiles
@@ -81,7 +85,7 @@ def list_devices(request: Request) -> Response:
             wanted = (d for d in reader.devices() if not statuses or d.snapshot.status in statuses)
             for number, device in enumerate(islice(wanted, most)):
                 yield b"," if number else b""
-                yield _encode(stored_device(reader, device, inventory.profiles, fit))
+                yield _encode(_told(reader, device, inventory, fit))
         yield b"],%b}" % _encode(_picture(reader, coverage))[1:-1]
 
     return StreamingResponse(_gathered(told()), media_type="application/json")
@@ -98,7 +102,7 @@ def get_device(request: Request) -> Response:
         ids = [device.id for device in found]
         raise Problem(409, f"this names {len(found)} devices; ask for one by its id", devices=ids)
     coverage = reader.coverage()
-    device = stored_device(reader, found[0], inventory.profiles, coverage.fitness().fit)
+    device = _told(reader, found[0], inventory, coverage.fitness().fit)
     told = {**device, "history": story_json(reader.story(found[0]))}
     return _json(told | _picture(reader, coverage))
 
@@ -133,6 +137,10 @@ def get_coverage(request: Request) -> Response:
     """Tell how far the picture can be trusted."""
     reader, _ = _reader(request)
     return _json(_picture(reader, Coverage() if reader is None else reader.coverage()))
+
+
+def _told(reader: Reader, device: Stored, inventory: Inventory, fit: bool) -> dict[str, Any]:
+    return stored_device(reader, device, inventory.profiles, fit, roster=inventory.roster)
 
 
 def _picture(reader: Reader | None, coverage: Coverage) -> dict[str, Any]:

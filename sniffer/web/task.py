@@ -15,7 +15,14 @@ from typing import Literal
 
 from msgspec import Struct
 
-from sniffer.config import IdentifySettings, InventorySettings, JudgeSettings, Ports, TrackSettings
+from sniffer.config import (
+    IdentifySettings,
+    InventorySettings,
+    JudgeSettings,
+    Place,
+    Ports,
+    TrackSettings,
+)
 
 HEADER = struct.Struct("!cI")
 LONGEST = 1 << 20
@@ -40,6 +47,7 @@ class Task(Struct, frozen=True, kw_only=True):
     track: TrackSettings
     inventory: InventorySettings
     identify: IdentifySettings
+    place: tuple[Place, ...]
     seconds: int
     """Processor time; when it is over, what was read is told."""
     bytes: int

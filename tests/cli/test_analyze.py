@@ -94,7 +94,8 @@ def test_json_is_the_summary_with_every_key(office: dict[str, bytes]) -> None:
             *("first_seen", "last_seen", "onset", "clients_at_least", "stacks", "will_break"),
             *("breaks", "notices", "why", "next_step"),
         }
-        assert device["vendor"] is None
+        assert isinstance(device["vendor"], str)
+        assert (device["class"] is None) == (not device["class_evidence"])
         assert device["owner"] is None
         assert device["why"].endswith(".")
         assert device["breaks"] is None or device["breaks"].keys() == {
@@ -1004,7 +1005,7 @@ def test_hostile_text_is_inert_in_the_table(hostile: Path, columns: str, tmp_pat
     told = inert(run.stdout)
     for number in range(len(HOSTILE)):
         assert f"10.0.7.{number}" in told
-    assert ":smile:" in told or columns == "60"
+    assert ":smile:" in told.replace("\n", "") or columns != "400"
 
 
 def test_hostile_text_is_inert_in_metrics(hostile: Path, tmp_path: Path) -> None:

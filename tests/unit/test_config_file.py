@@ -28,6 +28,7 @@ ANOTHER = {
     "watch.ports": ('"993,10143/imap"', "993,10143/imap", "993,10143/imap"),
     "judge.profile": ('"gmail"', "gmail", "gmail"),
     "judge.profiles": ('["/p/mine.toml"]', "/p/mine.toml", ("/p/mine.toml",)),
+    "identify.manuf": ('"/p/manuf"', "/p/manuf", "/p/manuf"),
     "capture.source": ('"ring"', "ring", "ring"),
     "store.url": ('"sqlite:///p.db"', "sqlite:///p.db", "sqlite:///p.db"),
     "web.listen_address": ('"[::1]:9"', "[::1]:9", "[::1]:9"),

@@ -95,6 +95,7 @@ def test_csv_has_every_value_of_the_event_in_its_column() -> None:
         "hellowatch.session.thrown_out": "possible",
         "hellowatch.encrypted_alert.sender": "client",
         "hellowatch.encrypted_alert.sure": "certain",
+        "hellowatch.relay": "cellar",
     }
     assert set(bare) == set(row)
     assert bare["tls.client.server_name"] == ""

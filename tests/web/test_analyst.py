@@ -10,7 +10,13 @@ from pathlib import Path
 import msgspec
 from program import OFFICE, SECONDS, environment
 
-from sniffer.config import DEFAULT_PORTS, InventorySettings, JudgeSettings, TrackSettings
+from sniffer.config import (
+    DEFAULT_PORTS,
+    IdentifySettings,
+    InventorySettings,
+    JudgeSettings,
+    TrackSettings,
+)
 from sniffer.web.task import END, EVENTS, HEADER, PROGRESS, SUMMARY, Progress, Result, Task
 
 ATTEMPTS = """
@@ -65,6 +71,8 @@ def task(**more: object) -> str:
         "name": "office.pcapng",
         "ports": DEFAULT_PORTS,
         "judge": JudgeSettings(),
+        "identify": IdentifySettings(),
+        "place": (),
         "track": TrackSettings(),
         "inventory": InventorySettings(),
         "seconds": 20,
@@ -156,4 +164,4 @@ def test_processor_time_is_bounded_and_what_was_read_is_told():
 def test_memory_is_bounded():
     ran = analysed(OFFICE, bytes=1 << 20)
     assert ran.returncode == 1
-    assert b"MemoryError" in ran.stderr
+    assert b"Cannot allocate memory" in ran.stderr

@@ -95,6 +95,19 @@ class Reader:
                 days.setdefault(site, set()).add(start_ns // DAY_NS)
         return {site: Calendar(covered) for site, covered in days.items()}
 
+    @cached_property
+    def shared_macs(self) -> frozenset[str]:
+        """The MACs that several IPv4 addresses have: those of routers before devices."""
+        told = schema.device.c
+        asked = (
+            sa.select(told.mac)
+            .where(told.mac.is_not(None), told.ip.not_like("%:%"))
+            .group_by(told.site, told.mac)
+            .having(sa.func.count() > 1)
+        )
+        with self.database.read() as connection:
+            return frozenset(connection.scalars(asked))
+
     def calendar(self, site: str) -> Calendar:
         """Return the days that were covered at a site."""
         return self.calendars.get(site) or Calendar()
@@ -315,6 +328,7 @@ class Reader:
             now_ns,
             self.calendar(row.site),
             sayings=tuple(said.get(row.id, ())),
+            own_mac=None if row.mac in self.shared_macs else device.mac,
         )
         return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot, answer, troubles)
 
