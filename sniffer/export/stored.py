@@ -14,6 +14,7 @@ from sniffer.export.summary import Json, device_json, prospect_json
 from sniffer.identify.identity import Roster
 from sniffer.inventory.assessment import assess
 from sniffer.inventory.device import NEEDS_ACTION
+from sniffer.inventory.sayings import NAME
 from sniffer.inventory.simulate import Counts, what_if
 from sniffer.inventory.store.reader import Reader, Stored
 from sniffer.inventory.story import Turn
@@ -198,6 +199,12 @@ def against_json(reader: Reader, device: Stored, profile: Profile) -> Json:
     }
 
 
+def saying_line(said: Mapping[str, Any], zone: tzinfo) -> str:
+    """Return in words what a device said of itself, and when last."""
+    what = "calls itself" if said["what"] == NAME else f"tells its {said['what']}"
+    return f"{_minute(said['last_seen'], zone)}  {what} {said['text']} ({said['source']})"
+
+
 def device_lines(
     device: Mapping[str, Any], turns: Iterable[Turn], supposed: Json | None, zone: tzinfo
 ) -> Iterator[str]:
@@ -210,6 +217,8 @@ def device_lines(
     if (claim := device["claim"]) is not None:
         at, since = (_minute(claim[key], zone) for key in ("at", "since"))
         yield from ("", f"{at}  {words.claim_words(claim)}, since {since}")
+    if device["says"]:
+        yield from ("", *(saying_line(said, zone) for said in device["says"]))
     yield from ("", *service_lines(device, zone))
     yield from ("", *simulation_lines(simulated, device, zone))
     yield from ("", *story_lines(device, turns, zone))

@@ -23,7 +23,7 @@ from sniffer.inventory.assessment import Assessment, Remark, assess, programs
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import OTHER, Evidence
 from sniffer.inventory.enforcement import Enforcement, enforcements, turned
-from sniffer.inventory.sayings import NAME
+from sniffer.inventory.sayings import NAME, Saying
 from sniffer.inventory.simulate import LATELY_DAYS, Break, Observed, Prospect
 from sniffer.judge.profile import Profile
 from sniffer.log import one_line, printable
@@ -88,6 +88,7 @@ def device_json(device: DeviceSnapshot, said: Assessment, roster: Roster | None 
         "vendor": who.vendor,
         "names": sorted({name for name, _ in names}),
         "names_from": [{"name": name, "source": origin} for name, origin in sorted(names)],
+        "says": [saying_json(said) for said in device.sayings],
         "place": who.place,
         "owner": who.owner,
         "contact": who.contact,
@@ -139,6 +140,17 @@ def service_json(service: ServiceSnapshot) -> Json:
         "last_ok": _time(service.last_ok_ns),
         "last_refused": _time(service.refused_ns),
         "refused_by": service.refused_by,
+    }
+
+
+def saying_json(said: Saying) -> Json:
+    """Return one thing that a device says of itself, and where it does."""
+    return {
+        "source": said.source,
+        "what": said.what,
+        "text": printable(said.text),
+        "first_seen": timestamp(said.first_ns),
+        "last_seen": timestamp(said.last_ns),
     }
 
 

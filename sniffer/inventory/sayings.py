@@ -42,6 +42,11 @@ class Saying(NamedTuple):
     last_ns: int
 
 
+def names_first(saying: Saying) -> tuple[bool, str, str, bytes]:
+    """Return what sayings are sorted by."""
+    return saying.what != NAME, saying.what, saying.source, saying.text
+
+
 class Sayings:
     """All that was said, the subjects least recently heard of first."""
 

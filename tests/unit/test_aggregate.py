@@ -890,6 +890,7 @@ def test_summary_tells_a_device_whole():
         "vendor": None,
         "names": [],
         "names_from": [],
+        "says": [],
         "findings": [],
         "place": None,
         "owner": None,

@@ -137,6 +137,8 @@ def test_a_device_tells_names_once_though_two_sources_agree() -> None:
         seen.observe_sighting(Sighting(START_NS, source, address=PRINTER, name=b"hp"))
     said = told(seen)["192.0.2.7"]
     assert said["names"] == ["hp"]
+    assert [one["source"] for one in said["says"]] == ["dhcp", "mdns"]
+    assert said["says"][0]["first_seen"] == "2026-11-23T12:00:00.000000Z"
     assert said["names_from"] == [
         {"name": "hp", "source": "dhcp"},
         {"name": "hp", "source": "mdns"},

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sniffer.inventory.device import DAY_NS
-from sniffer.inventory.sayings import Saying
+from sniffer.inventory.sayings import Saying, names_first
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.hours import Row, parts
 
@@ -59,7 +59,7 @@ def read_sayings(
             saying = Saying(row.source, row.what, bytes(row.text), row.first_ns, row.last_ns)
             said[row.device_id].append(saying)
     for sayings in said.values():
-        sayings.sort()
+        sayings.sort(key=names_first)
     return said
 
 
