@@ -16,15 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sniffer.config import InventorySettings, Ports, StoreSettings
-from sniffer.event import Handshake, Judgement, address, identity
+from sniffer.event import Handshake, Judgement, Outcome, address, identity
 from sniffer.inventory.aggregate import Aggregate
 from sniffer.inventory.delta import Delta, Judged, Mark, Reached
-from sniffer.inventory.device import (
-    Device,
-    Shape,
-    is_telling,
-    status,
-)
+from sniffer.inventory.device import EXPOSED, Device, Shape, Trail
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.exhibits import exhibit
@@ -217,33 +212,43 @@ class Writer:
         return list(by_id.values())
 
     def _write_devices(self, connection: sa.Connection, judged: Sequence[Judged]) -> None:
-        counted = Aggregate(UNBOUNDED, self._ports, self._profiles, 0)
         by_source: dict[bytes, list[Judged]] = defaultdict(list)
-        for handshake, judgement in judged:
-            counted.observe(handshake, judgement)
-            by_source[handshake.flow.source].append((handshake, judgement))
-        devices = dict(sorted(counted.devices(), key=_by_address))
-        ids = {source: device_id(self.site, source) for source in devices}
+        for one in sorted(judged, key=_by_time):
+            by_source[one[0].flow.source].append(one)
+        sources = sorted(by_source, key=_in_order)
+        ids = {source: device_id(self.site, source) for source in sources}
         known = self._stored(connection, list(ids.values()))
+        # Up to the moment at which there is something to tell of a device, it keeps days
+        # alone: however much is brought at once, the same is kept.
+        quiet = Aggregate(UNBOUNDED, self._ports, self._profiles, 0)
+        told = Aggregate(UNBOUNDED, self._ports, self._profiles, 0)
+        late: dict[bytes, list[Judged]] = {}
+        for source in sources:
+            stored, mine = known.get(ids[source]), by_source[source]
+            at = 0 if stored is not None and stored.is_telling else _first_telling(stored, mine)
+            late[source] = mine[at:]
+            for handshake, judgement in mine[:at]:
+                quiet.observe(handshake, judgement)
+            for handshake, judgement in mine[at:]:
+                told.observe(handshake, judgement)
+        days, hours = dict(quiet.devices()), dict(told.devices())
         bounds = (self._inventory.stacks, self._inventory.names, self._inventory.destinations)
         rows, telling = [], []
-        for source, new in devices.items():
-            name = ids[source]
-            stored = known.get(name)
-            device = (stored and stored.device()) or Device(new.first_ns)
-            device.merge(new, *bounds)
-            device.status = status(device, device.last_ns)
-            tells = is_telling(device) or (stored is not None and stored.is_telling)
-            if tells:
-                turned = stored is not None and not stored.is_telling
-                before = stored.device() if stored is not None and turned else None
-                telling.append(Telling(name, device, by_source[source], before))
-            else:
+        for source in sources:
+            name, stored = ids[source], known.get(ids[source])
+            device = (stored and stored.device()) or Device(by_source[source][0][0].time_ns)
+            if source in days:
+                device.merge(days[source], *bounds)
                 forget_hours(device)
-            rows.append(self._device_row(name, source, device, tells))
+            if source in hours:
+                is_news = device.hellos and not (stored is not None and stored.is_telling)
+                before = read_device(device_text(device)) if is_news else None
+                device.merge(hours[source], *bounds)
+                telling.append(Telling(name, device, late[source], before))
+            rows.append(self._device_row(name, source, device, source in hours))
         self._upsert(connection, schema.device, rows, _CHANGING)
         if telling:
-            self._write_detail(connection, telling, counted)
+            self._write_detail(connection, telling, told)
 
     def _device_row(self, name: str, source: bytes, device: Device, tells: bool) -> Row:
         return {
@@ -446,5 +451,22 @@ def _shapes_of(device: Device | None) -> Iterator[tuple[Shape, Handshake | None]
             yield stack.shape, None
 
 
-def _by_address(item: tuple[bytes, Device]) -> tuple[int, bytes]:
-    return len(item[0]), item[0]
+def _first_telling(stored: Known | None, judged: Sequence[Judged]) -> int:
+    """Return which handshake of a device is the first that makes it one to tell of."""
+    trail: Trail | None = None if stored is None else stored.device()
+    if trail is None:
+        trail = Trail(0)
+    for at, (handshake, judgement) in enumerate(judged):
+        by = None if handshake.refused_by is None else handshake.refused_by.value
+        trail.observe(handshake.time_ns, handshake.outcome is Outcome.ESTABLISHED, by)
+        if judgement.verdict in EXPOSED or trail.is_failing:
+            return at
+    return len(judged)
+
+
+def _by_time(judged: Judged) -> int:
+    return judged[0].time_ns
+
+
+def _in_order(source: bytes) -> tuple[int, bytes]:
+    return len(source), source
