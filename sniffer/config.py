@@ -143,6 +143,14 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     """How long what was counted waits, so that many are written at once."""
     events: Annotated[int, Meta(ge=1, le=10_000)] = 200
     """Newest events kept of each stack that needs action."""
+    site: str = ""
+    """Where what is captured comes from; devices of two sites are never the same."""
+    hours_days: Annotated[int, Meta(ge=2, le=36_500)] = 90
+    """Days after which hours become days."""
+    days_days: Annotated[int, Meta(ge=30, le=36_500)] = 800
+    """Days after which days, events and devices not seen since go."""
+    cap_bytes: Annotated[int, Meta(ge=1 << 24, le=1 << 44)] = 2 << 30
+    """Size beyond which an SQLite store lets go of the oldest before its time."""
 
 
 class MetricsSettings(Struct, frozen=True, kw_only=True):

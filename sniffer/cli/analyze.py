@@ -80,6 +80,7 @@ def command(
     ports: str | None,
     profile: str | None,
     store: str | None,
+    site: str | None,
     numeric: bool,
     tz: str,
     quiet: bool,
@@ -99,7 +100,7 @@ def command(
     for path in paths:
         _check_path(path)
     options = {
-        **pipeline_settings(ports, profile, store),
+        **pipeline_settings(ports, profile, store, site),
         **log_options(quiet, verbose, log_format),
     }
     configuration = Sources(config, options).load()

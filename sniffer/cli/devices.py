@@ -26,10 +26,24 @@ from sniffer.cli.options import (
     zone,
 )
 from sniffer.cli.output import check_no_terminal, open_capture, open_outputs, write_table
+from sniffer.errors import ConfigError
 
 if TYPE_CHECKING:
     from sniffer.inventory.store.reader import Reader
 
+STATUSES = (
+    "legacy",
+    "refused",
+    "incompatible",
+    "at-risk",
+    "relayed",
+    "improving",
+    "fixed",
+    "silent",
+    "excepted",
+    "ok",
+    "unknown",
+)
 LISTED_FORMATS = ("table", "json", "ndjson", "csv")
 
 LATER = ("merge", "split", "export", "import")
@@ -92,10 +106,21 @@ def command() -> None:
     multiple=True,
     help="Write to a file as well, or instead if --format is not given. Repeatable.",
 )
+@click.option("--site", metavar="NAME", help="Of one site alone.")
+@click.option(
+    "--status",
+    "statuses",
+    metavar="STATUS",
+    multiple=True,
+    type=click.Choice(STATUSES),
+    help="Of this status: legacy, refused, ...; repeatable.",
+)
 @inventory_options
 def list_devices(
     form: str | None,
     outputs: tuple[str, ...],
+    site: str | None,
+    statuses: tuple[str, ...],
     config: str | None,
     store: str | None,
     as_of: str | None,
@@ -118,7 +143,7 @@ def list_devices(
         profiles, _ = chosen_profiles(configuration)
         roster = roster_of(configuration)
         for kind, out in open_outputs(stack, form, outputs, []):
-            devices = stored_devices(reader, profiles, roster)
+            devices = stored_devices(reader, profiles, roster, site, statuses)
             if kind == "table":
                 found = [enforcement_json(one, profiles) for one in reader.enforcements()]
                 picture = _picture(reader, list(devices)) | {"findings": found}
@@ -384,14 +409,24 @@ def claim(
 
 
 @command.command("forget")
-@_of_one_device
-def forget_device(device: str, config: str | None, store: str | None) -> None:
-    """Forget everything about a device."""
+@click.argument("device", required=False)
+@click.option("--site", metavar="NAME", help="All devices of a site, and what was watched there.")
+@config_options
+@click.option("--store", metavar="URL", help="Inventory; default: this machine's.")
+def forget_device(
+    device: str | None, site: str | None, config: str | None, store: str | None
+) -> None:
+    """Forget everything about a device, or a site."""
+    if (device is None) == (site is None):
+        raise click.UsageError("say which DEVICE, or which --site")
     reader = open_reader(configured(config, store, False, 0, None).settings, None, "UTC")
-    from sniffer.inventory.store.answers import forget
+    from sniffer.inventory.store.answers import forget, forget_site
 
     with reader.database.errors():
-        forget(reader.database, find_device(reader, device).id)
+        if device is not None:
+            forget(reader.database, find_device(reader, device).id)
+        elif site is not None and not forget_site(reader.database, site):
+            raise ConfigError("--site", site, "names no site of this inventory")
 
 
 @command.command("diff")

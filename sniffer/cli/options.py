@@ -195,6 +195,11 @@ def pipeline_options(command: Decorated) -> Decorated:
                 metavar="URL",
                 help="Inventory to keep devices in: sqlite:///PATH or postgresql+psycopg://...",
             ),
+            click.option(
+                "--site",
+                metavar="NAME",
+                help="Where this comes from; devices of two sites are never the same.",
+            ),
             click.option("-n", "numeric", is_flag=True, help="No name look-ups (there are none)."),
         )
     ):
@@ -323,7 +328,7 @@ def log_options(quiet: bool, verbose: int, form: str | None) -> dict[str, tuple[
 
 
 def pipeline_settings(
-    ports: str | None, profile: str | None, store: str | None = None
+    ports: str | None, profile: str | None, store: str | None = None, site: str | None = None
 ) -> dict[str, tuple[str, Any]]:
     """Return the settings that the shared options make."""
     made: dict[str, tuple[str, Any]] = {}
@@ -333,6 +338,8 @@ def pipeline_settings(
         made["judge.profile"] = ("--profile", profile)
     if store is not None:
         made["store.url"] = ("--store", store)
+    if site is not None:
+        made["store.site"] = ("--site", site)
     return made
 
 

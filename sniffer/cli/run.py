@@ -124,6 +124,7 @@ def command(
     ports: str | None,
     profile: str | None,
     store: str | None,
+    site: str | None,
     numeric: bool,
     tz: str,
     quiet: bool,
@@ -142,7 +143,7 @@ def command(
     from sniffer.config_file import Sources
 
     options: dict[str, tuple[str, Any]] = {
-        **pipeline_settings(ports, profile, store),
+        **pipeline_settings(ports, profile, store, site),
         **log_options(quiet, verbose, log_format),
     }
     if interfaces:

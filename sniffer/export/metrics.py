@@ -669,6 +669,13 @@ ROWS = (
         _store(lambda store: store.lost),
     ),
     Row(
+        "hellowatch_store_shed_total",
+        "counter",
+        (),
+        "Rows of history that went before their time, because the store was full.",
+        _store(lambda store: store.shed),
+    ),
+    Row(
         "hellowatch_build_info",
         "gauge",
         ("version", "revision", "compiled"),

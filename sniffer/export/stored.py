@@ -1,6 +1,6 @@
 """Devices of the store as the summary lists them: what history adds stands beside the rest."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -22,11 +22,17 @@ from sniffer.judge.profile import Profile
 
 
 def stored_devices(
-    reader: Reader, profiles: Mapping[str, Profile], roster: Roster | None = None
+    reader: Reader,
+    profiles: Mapping[str, Profile],
+    roster: Roster | None = None,
+    site: str | None = None,
+    statuses: Collection[str] = (),
 ) -> Iterator[Json]:
-    """Yield all devices by site and address."""
+    """Yield all devices by site and address, or those of a site, or of some statuses."""
     fit = reader.coverage().fitness().fit
-    for device in reader.devices():
+    for device in reader.devices(site=site):
+        if statuses and device.snapshot.status not in statuses:
+            continue
         yield stored_device(reader, device, profiles, fit, roster=roster)
 
 

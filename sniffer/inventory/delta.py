@@ -57,6 +57,8 @@ class StoreFigures(Struct, frozen=True, kw_only=True):
     """Handshakes that wait to be written."""
     lost: int
     """Handshakes that found no room to wait."""
+    shed: int = 0
+    """Rows that went before their time, because the store was full."""
 
 
 class Delta(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ ANOTHER = {
     "judge.profiles": ('["/p/mine.toml"]', "/p/mine.toml", ("/p/mine.toml",)),
     "identify.manuf": ('"/p/manuf"', "/p/manuf", "/p/manuf"),
     "capture.source": ('"ring"', "ring", "ring"),
+    "store.site": ('"Lyon"', "Lyon", "Lyon"),
     "store.url": ('"sqlite:///p.db"', "sqlite:///p.db", "sqlite:///p.db"),
     "web.listen_address": ('"[::1]:9"', "[::1]:9", "[::1]:9"),
     "web.config_file": ('"/p/web.yml"', "/p/web.yml", "/p/web.yml"),

@@ -58,3 +58,19 @@ def forget(database: Database, name: str) -> None:
         for table in schema.OF_A_DEVICE:
             connection.execute(sa.delete(table).where(table.c.device_id == name))
         connection.execute(sa.delete(schema.device).where(schema.device.c.id == name))
+
+
+def forget_site(database: Database, site: str) -> int:
+    """Forget all that comes from a site, what was watched there too; return its devices.
+
+    Its handshakes and captures stay known, as with one device.
+    """
+    device = schema.device.c
+    with database.write() as connection:
+        names = sa.select(device.id).where(device.site == site)
+        count = connection.scalar(sa.select(sa.func.count()).select_from(names.subquery()))
+        for table in schema.OF_A_DEVICE:
+            connection.execute(sa.delete(table).where(table.c.device_id.in_(names)))
+        for table in (schema.device, schema.coverage, schema.passage):
+            connection.execute(sa.delete(table).where(table.c.site == site))
+    return int(count or 0)

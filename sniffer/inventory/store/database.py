@@ -172,6 +172,16 @@ class Database:
             size = connection.scalar(sa.text("SELECT pg_database_size(current_database())"))
             return int(size or 0)
 
+    def used_bytes(self, connection: sa.Connection) -> int:
+        """Return how much of a file is in use; of PostgreSQL, which tidies by itself, 0."""
+        if self.path is None:
+            return 0
+        pages, free, size = (
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
     def has_room_ahead(self, connection: sa.Connection) -> bool:
         """Tell whether another transaction may be written; empties the log where it is long."""
         if self.path is None or _size(self.path + "-wal") < WAL_BYTES - WAL_ROOM_BYTES:

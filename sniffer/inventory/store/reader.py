@@ -206,10 +206,10 @@ class Reader:
                 whole.merge(msgspec.json.decode(facts, type=Coverage))
         return whole
 
-    def devices(self, *, telling_only: bool = False) -> Iterator[Stored]:
+    def devices(self, *, telling_only: bool = False, site: str | None = None) -> Iterator[Stored]:
         """Yield the devices that had been seen, by site and address.
 
-        ``telling_only``: of which more is kept than days and totals.
+        ``telling_only``: of which more is kept than days and totals. ``site``: of one alone.
         """
         told = schema.device
         after: tuple[str, bytes] | None = None
@@ -217,6 +217,8 @@ class Reader:
             asked = sa.select(told).order_by(told.c.site, told.c.address).limit(PAGE)
             if telling_only:
                 asked = asked.where(told.c.is_telling)
+            if site is not None:
+                asked = asked.where(told.c.site == site)
             if after is not None:
                 asked = asked.where(sa.tuple_(told.c.site, told.c.address) > sa.tuple_(*after))
             with self.database.read() as connection:

@@ -36,6 +36,10 @@ CLOSE_SECONDS = 20.0
 MEASURE_SECONDS = 10.0
 """How often the store's size is looked at."""
 
+TIDY_SECONDS = 5.0
+"""How long an analysis lets go of what is too old at its end."""
+TIDY_PAUSE_SECONDS = 600.0
+"""How long nobody looks for it where there was none."""
 IDLE_SECONDS = 60.0
 """How long a sensor that sees nothing waits before it says that it still watches."""
 
@@ -67,7 +71,13 @@ def open_recorder(
     database = Database(url)
     database.open(check=True)
     writer = Writer(
-        database, secrets.token_hex(8), aggregate.ports, profiles, tell, settings=settings
+        database,
+        secrets.token_hex(8),
+        aggregate.ports,
+        profiles,
+        tell,
+        site=settings.site,
+        settings=settings,
     )
     return Recorder(
         writer,
@@ -108,6 +118,7 @@ class Recorder:
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
         self._measured = 0.0
+        self._tidied = 0.0
         self._stepped = time.monotonic()
         self._most = queue
         aggregate.keep(queue)
@@ -119,6 +130,7 @@ class Recorder:
             bytes=self._bytes,
             waiting=self._waiting(),
             lost=self._lost + self._aggregate.undrained_lost,
+            shed=self.writer.retention.shed,
         )
 
     def follow(
@@ -166,6 +178,10 @@ class Recorder:
             self._ending.set()
             self._woken.set()
             self._thread.join(2 * CLOSE_SECONDS)
+        else:
+            until = time.monotonic() + TIDY_SECONDS
+            while self._tidy() and time.monotonic() < until:
+                pass
         self.writer.close()
 
     def _run(self, seconds: float | None) -> None:
@@ -175,7 +191,9 @@ class Recorder:
                 # One commit in this time, however often there is something.
                 if self._ending.wait(self._commit_seconds):
                     break
-            self._try()
+            if self._try() and time.monotonic() >= self._tidied:
+                # While there is more to let go of, a piece after each commit.
+                self._tidied = time.monotonic() + (0 if self._tidy() else TIDY_PAUSE_SECONDS)
         until = time.monotonic() + CLOSE_SECONDS
         while not self._try() and time.monotonic() < until:
             time.sleep(min(1.0, self._commit_seconds))
@@ -198,6 +216,19 @@ class Recorder:
             logger.warning("The store is written to again")
         self._is_up = True
         return True
+
+    def _tidy(self) -> bool:
+        """Let go of a piece of what is too old; True: there is more."""
+        shed = self.writer.retention.shed
+        try:
+            has_more = self.writer.tidy()
+        except (DBAPIError, OSError) as error:
+            self._note(error)
+            return False
+        more = self.writer.retention.shed - shed
+        if more:
+            logger.warning("The store is full: the oldest went before its time", {"rows": more})
+        return has_more
 
     def _note(self, error: Exception) -> None:
         self._is_up = False

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0006"
+VERSION = "0007"
 """The newest migration."""
 
 metadata = MetaData()
@@ -53,6 +53,14 @@ seen = Table(
     Column("batch", BigInteger, nullable=False),
 )
 """Half of the id of each handshake counted, so that an overlap counts once."""
+
+epoch = Table(
+    "epoch",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("batch", BigInteger, nullable=False),
+)
+"""With which batch each day began, counted from 1970, by the clock on the wall."""
 
 input_read = Table(
     "input",
@@ -116,6 +124,7 @@ activity = Table(
     Column("first_ns", BigInteger, nullable=False),
     Column("prior_ns", BigInteger, nullable=False),
     Column("last_ns", BigInteger, nullable=False),
+    Index("activity_by_age", "span", "start_ns"),
 )
 """Hellos of telling devices by hour, later by day: what history is told from.
 

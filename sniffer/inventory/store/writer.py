@@ -37,6 +37,7 @@ from sniffer.inventory.store.hours import (
     parts,
 )
 from sniffer.inventory.store.passages import add_passages
+from sniffer.inventory.store.retention import Retention
 from sniffer.inventory.store.sayings import Said, add_sayings
 from sniffer.judge.profile import Profile
 from sniffer.log import one_line
@@ -103,6 +104,7 @@ class Writer:
         self._connection: sa.Connection | None = None
         self._told_profiles = False
         self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        self.retention = Retention(database, self._insert, self._settings)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -127,6 +129,10 @@ class Writer:
         except BaseException:
             self.close()
             raise
+
+    def tidy(self) -> bool:
+        """Let go of a piece of what is too old; True: there is more."""
+        return self.retention.tidy()
 
     def known_inputs(self, head: bytes) -> list[Reached]:
         """Return the inputs that begin so, those read furthest first."""
@@ -192,6 +198,7 @@ class Writer:
                 now_ns=now_ns, batches=now.batches + 1, lost=now.lost + delta.lost
             )
         )
+        self.retention.count_day(connection, int(now.batches) + 1)
         return int(now.batches) + 1
 
     def _unseen(
