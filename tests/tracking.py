@@ -78,10 +78,26 @@ def tracker(
     )
 
 
-def listener(wanted: Sequence[bytes] | None = None) -> Tracker:
-    """Make a tracker that hears devices, and DNS servers on some names; None: on all."""
-    names = (lambda name: name in wanted) if wanted is not None else bool
-    return Tracker(SMALL, DEFAULT_PORTS, KEY, discovery=Discovery(passive=True, wanted=names))
+class Wanted(frozenset[bytes]):
+    """Names whose addresses are asked for."""
+
+    @property
+    def hints(self) -> tuple[bytes, ...]:
+        """What each of them has in it, which says nothing where there is none."""
+        return tuple(max(name.split(b"."), key=len) for name in sorted(self))
+
+
+class Every(Wanted):
+    """All names there are."""
+
+    def __contains__(self, _: object) -> bool:
+        """Ask for any name."""
+        return True
+
+
+def listener() -> Tracker:
+    """Make a tracker that hears devices, and DNS servers on all names."""
+    return Tracker(SMALL, DEFAULT_PORTS, KEY, discovery=Discovery(passive=True, wanted=Every()))
 
 
 def listened(*frames: bytes) -> list[Sighting]:

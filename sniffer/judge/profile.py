@@ -8,7 +8,7 @@ What a file leaves out is unknown, and what is unknown never counts against a he
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -450,14 +450,31 @@ def host_patterns(profiles: Iterable[Profile]) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted((*one.hosts, "", *one.hosts_exclude) for one in names))
 
 
-def wanted_names(
-    profiles: Mapping[str, Profile], forced: Profile | None
-) -> Callable[[bytes], bool] | None:
-    """Return what tells whether a host name is in a profile; None: no name is asked for."""
+class WantedNames:
+    """The host names of profiles, of which it is asked what addresses they have."""
+
+    def __init__(self, profiles: Iterable[Profile]) -> None:
+        """Take over the names of profiles, given in the order they were loaded."""
+        profiles = list(profiles)
+        self._destinations = Destinations(profiles)
+        hosts = [host for one in profiles if one.names is not None for host in one.names.hosts]
+        self.hints = tuple(sorted({_longest_label(host) for host in hosts}))
+        """Octets of which each of the names has some in it, in any case of letters."""
+
+    def __contains__(self, name: bytes) -> bool:
+        """Tell whether a name is one of them."""
+        return self._destinations.called(name) is not None
+
+
+def _longest_label(host: str) -> bytes:
+    return max(normal_name(host.encode()).lstrip(b"*").split(b"."), key=len)
+
+
+def wanted_names(profiles: Mapping[str, Profile], forced: Profile | None) -> WantedNames | None:
+    """Return the host names that are asked for; None: none is."""
     if forced is not None or not host_patterns(profiles.values()):
         return None
-    destinations = Destinations(profiles.values())
-    return lambda name: destinations.called(name) is not None
+    return WantedNames(profiles.values())
 
 
 def normal_name(server_name: bytes | None) -> bytes:

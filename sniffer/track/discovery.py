@@ -6,13 +6,14 @@ was sent on. Of DNS answers nothing is told but addresses of names that are aske
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from parsers.answer import NO_MATCH
 from parsers.discovery import dhcp, dhcpv6, dns, lldp, mdns, netbios
 from parsers.discovery.dns import AAAA, CNAME, A, Labels, dotted
+from parsers.discovery.hints import Hints
 from parsers.discovery.ports import (
     DNS_PORT,
     DNS_SOURCES,
@@ -28,7 +29,8 @@ SECOND_NS = 1_000_000_000
 UDP_HEADER = 8
 LONGEST_TEXT = 255
 
-AS_DESTINATION, AS_SOURCE = 1, 2
+AS_DESTINATION, AS_SOURCE, AS_HINTED = 1, 2, 4
+"""What a UDP port is listened to as; from the last, only if the hints are found."""
 
 MOST_MESSAGES = 1000
 MOST_LOOKS = 10_000
@@ -58,7 +60,17 @@ DHCP_WORDS = {
 }
 
 Facts = tuple[tuple[str, bytes], ...]
-Wanted = Callable[[bytes], bool]
+
+
+class Wanted(Protocol):
+    """Names of which it is asked what addresses they have."""
+
+    @property
+    def hints(self) -> Sequence[bytes]:
+        """Octets of which each of the names has some in it, in any case of letters."""
+
+    def __contains__(self, name: bytes) -> bool:
+        """Tell whether a name is one of them."""
 
 
 class _Client(NamedTuple):
@@ -77,7 +89,7 @@ def listen(settings: IdentifySettings, wanted: Wanted | None) -> "Discovery | No
 
 
 class Discovery:
-    """Reads what passes by. ``wanted`` tells which names' addresses are asked for; None: none."""
+    """Reads what passes by. ``wanted`` are the names whose addresses are asked for; None: none."""
 
     def __init__(self, *, passive: bool, wanted: Wanted | None) -> None:
         """Listen to devices if ``passive``, to DNS servers if any name is wanted."""
@@ -85,6 +97,8 @@ class Discovery:
         self.passed_over = 0
         """Messages not read, because too many came at once."""
         self._wanted = wanted
+        self.hints = Hints(() if wanted is None else wanted.hints)
+        """What an answer of a DNS server holds, if it is one to be read."""
         self._told: list[Sighting] = []
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._aliases: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
@@ -97,7 +111,7 @@ class Discovery:
         return self._wanted is not None
 
     def ports(self) -> bytes:
-        """Return for each UDP port whether it is listened to: AS_DESTINATION, AS_SOURCE."""
+        """Return for each UDP port what it is listened to as."""
         heard = bytearray(65536)
         if self.passive:
             for port in PASSIVE_DESTINATIONS:
@@ -106,7 +120,7 @@ class Discovery:
                 heard[port] |= AS_SOURCE
         if self.dns:
             for port in DNS_SOURCES:
-                heard[port] |= AS_SOURCE
+                heard[port] |= AS_HINTED
         return bytes(heard)
 
     def take(self) -> list[Sighting]:
@@ -120,6 +134,7 @@ class Discovery:
         if second != self._second:
             self._second = second
             self._messages = self._looks = self._answers = 0
+            self._drop_aliases(time_ns)
         if frame.ethertype != LLDP:
             length = wire[frame.at + 4] << 8 | wire[frame.at + 5]
             if length >= UDP_HEADER:
@@ -144,7 +159,7 @@ class Discovery:
         if asked is None:
             return
         name, may_be_alias = asked
-        if not may_be_alias and name not in self._aliases and not wanted(name):
+        if not may_be_alias and name not in self._aliases and name not in wanted:
             return
         self._answers += 1
         if self._answers > MOST_ANSWERS:
@@ -288,7 +303,7 @@ class Discovery:
         for _ in range(len(links) + 1):
             if name in led:
                 return
-            if called is None and wanted(name):
+            if called is None and name in wanted:
                 called = name
             if called is not None:
                 led[name] = called, seconds
@@ -302,6 +317,20 @@ class Discovery:
         self._aliases[target] = called, time_ns + min(seconds, LONGEST_SECONDS) * SECOND_NS
         if len(self._aliases) > MOST_ALIASES:
             self._aliases.popitem(last=False)
+        self._heed_aliases()
+
+    def _drop_aliases(self, time_ns: int) -> None:
+        over = [name for name, (_, until_ns) in self._aliases.items() if until_ns < time_ns]
+        for name in over:
+            del self._aliases[name]
+        if over:
+            self._heed_aliases()
+
+    def _heed_aliases(self) -> None:
+        """Have answers found that go on from an alias."""
+        assert self._wanted is not None  # noqa: S101 (tells mypy: who else led to an alias)
+        labels = [max(name.split(b"."), key=len) for name in self._aliases]
+        self.hints.use((*self._wanted.hints, *labels))
 
 
 @lru_cache(maxsize=256)

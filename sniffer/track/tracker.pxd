@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 from parsers cimport decode
 from parsers.batch cimport Batch
 from parsers.counts cimport Counts
+from parsers.discovery.hints cimport Hints
 from parsers.frame cimport Frame
 from sniffer.track.agenda cimport Agenda
 from sniffer.track.dialogue cimport Dialogues
@@ -19,7 +20,7 @@ cdef int FIN, SYN, RST, ACK
 cdef Py_ssize_t LAST_SEEN, SLOT_WORDS, STATE, HALF_0, HALF_WORDS, ORIGIN, AT, TOP, PHASE, BUFFER, WANT, ACKED
 cdef long long SEEN_0, SEEN_1, CLIENT_KNOWN, SYN_SEEN, SETTLED, OPEN, GUESSED
 cdef long long PROTOCOL_SHIFT, PROTOCOL_BITS, ASKED, ENDING, HOLDS_BACK, SAID_HELLO, HOPS_SHIFT, HOPS_BITS
-cdef int FRAGMENT, ASIDE, DATAGRAM, FRAGMENTED, READ, LLDP, AS_DESTINATION, AS_SOURCE
+cdef int FRAGMENT, ASIDE, DATAGRAM, FRAGMENTED, READ, LLDP, AS_DESTINATION, AS_HINTED, AS_SOURCE
 cdef int FRESH, START, JOINED, RECORDS, CIPHER, LOST, OTHER, DIALOGUE, UPGRADED
 cdef int DONE, RENEGOTIATED, NO_ROOM, NO_USE, NOT_WHOLE
 cdef long long END_IS_RESET, END_IS_FROM_1
@@ -42,6 +43,7 @@ cdef class Tracker:
     cdef unsigned char[:] watched, implicit
     cdef dict early_ends
     cdef const unsigned char[:] listened
+    cdef Hints hints
     cdef bint hears_lldp
     cdef bint behind_filter, follow_any, keeps_syns, keeps_octets, is_over
     cdef long long number, time_ns

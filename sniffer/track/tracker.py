@@ -19,6 +19,7 @@ from parsers import decode, starttls
 from parsers.answer import FOUND, NO_MATCH
 from parsers.batch import Batch
 from parsers.counts import Counts
+from parsers.discovery.hints import Hints
 from parsers.discovery.ports import LLDP
 from parsers.frame import Frame
 from parsers.layers import DATAGRAM, FRAGMENTED, MOST_TUNNELS, READ, UNDECODED_REASONS
@@ -38,7 +39,7 @@ from sniffer.track.counters import (
 )
 from sniffer.track.datagrams import Datagrams
 from sniffer.track.dialogue import Dialogues
-from sniffer.track.discovery import AS_DESTINATION, AS_SOURCE, Discovery
+from sniffer.track.discovery import AS_DESTINATION, AS_HINTED, AS_SOURCE, Discovery
 from sniffer.track.ends import flow_of
 from sniffer.track.evidence import Evidence
 from sniffer.track.flows import Flows
@@ -179,6 +180,7 @@ class Tracker:
 
         self.discovery = discovery
         self.listened = memoryview(bytes(65536) if discovery is None else discovery.ports())
+        self.hints = Hints(()) if discovery is None else discovery.hints
         self.hears_lldp = discovery is not None and discovery.passive
 
         self.is_over = False
@@ -360,6 +362,10 @@ class Tracker:
                 elif frame.next == DATAGRAM and (
                     self.listened[frame.destination_port] & AS_DESTINATION
                     or self.listened[frame.source_port] & AS_SOURCE
+                    or (
+                        self.listened[frame.source_port] & AS_HINTED
+                        and self.hints.found(batch.wire, frame.at, frame.end)
+                    )
                 ):
                     self.slot = ASIDE
                     return index

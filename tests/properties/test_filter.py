@@ -28,6 +28,7 @@ from craft import (
 )
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
+from tracking import Wanted
 
 from parsers.answer import FOUND
 from parsers.batch import Batch
@@ -37,7 +38,7 @@ from parsers.layers import DATAGRAM, FRAGMENTED, NOTHING
 from sniffer.capture import filter as filters
 from sniffer.capture.bpf import Metadata, Program, run
 from sniffer.config import DEFAULT_PORTS, Ports, parse_ports
-from sniffer.track.discovery import AS_DESTINATION, AS_SOURCE, Discovery
+from sniffer.track.discovery import AS_DESTINATION, AS_HINTED, AS_SOURCE, Discovery
 
 SO_ATTACH_FILTER = 26
 CLIENT, SERVER = "10.0.0.50", "52.96.0.10"
@@ -146,9 +147,9 @@ def is_heard(wire: bytes, passive: bool, dns: bool) -> bool:
         return False
     if frame.next != DATAGRAM:
         return passive and frame.ethertype == 0x88CC
-    heard = Discovery(passive=passive, wanted=(lambda _: True) if dns else None).ports()
+    heard = Discovery(passive=passive, wanted=Wanted(()) if dns else None).ports()
     to, of = heard[frame.destination_port], heard[frame.source_port]
-    return bool(to & AS_DESTINATION or of & AS_SOURCE)
+    return bool(to & AS_DESTINATION or of & (AS_SOURCE | AS_HINTED))
 
 
 ports = st.sampled_from([*DEFAULT_PORTS.services, 80, 992, 994, 50123])

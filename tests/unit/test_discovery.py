@@ -34,7 +34,7 @@ from discovering import (
     tlv,
     txt,
 )
-from tracking import KEY, SMALL, batch_of
+from tracking import KEY, SMALL, Wanted, batch_of
 from tunnels import outer_udp, vxlan
 
 from parsers.discovery.dhcp import ACK, DISCOVER, NAK, RELEASE, REQUEST
@@ -54,8 +54,8 @@ HOUR_NS = 3600 * 10**9
 
 
 def tracker(*, passive: bool = True, wanted: Sequence[bytes] = (OUTLOOK,)) -> Tracker:
-    discovery = Discovery(passive=passive, wanted=(lambda name: name in wanted) if wanted else None)
-    return Tracker(SMALL, DEFAULT_PORTS, KEY, discovery=discovery)
+    names = Wanted(wanted) if wanted else None
+    return Tracker(SMALL, DEFAULT_PORTS, KEY, discovery=Discovery(passive=passive, wanted=names))
 
 
 def sighted(frames: Iterable[bytes], seconds: float = 1.0, **listening) -> list[Sighting]:
@@ -248,14 +248,14 @@ def test_what_is_switched_off_is_not_looked_at() -> None:
     assert [s.source for s in sighted(frames, passive=False)] == ["dns"]
     assert [s.source for s in sighted(frames, wanted=())] == ["mdns"]
     assert listen(IdentifySettings(passive=False, dns=True), None) is None
-    assert listen(IdentifySettings(passive=False, dns=False), lambda _: True) is None
+    assert listen(IdentifySettings(passive=False, dns=False), Wanted(())) is None
 
 
 FLOODS = {
     "of devices": (mdns(*PRINTER, source="10.0.0.7"), MOST_MESSAGES, 1),
     "of answers": (dns_answer("outlook.office365.com", *CHAIN), MOST_ANSWERS, 1),
     "of others' answers": (
-        dns_answer("www.example.org", a("www.example.org", "10.9.9.9")),
+        dns_answer("office365.example", a("office365.example", "10.9.9.9")),
         MOST_LOOKS,
         0,
     ),

@@ -107,9 +107,14 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_names_are_wanted_that_profiles_have() -> None:
     wanted = wanted_names(PROFILES, None)
     assert wanted is not None
-    assert wanted(OUTLOOK)
-    assert wanted(b"IMAP.gmail.com.")
-    assert not wanted(b"www.example.org")
+    assert OUTLOOK in wanted
+    assert b"IMAP.gmail.com." in wanted
+    assert b"www.example.org" not in wanted
+    hosts = [host for one in PROFILES.values() if one.names for host in one.names.hosts]
+    assert hosts
+    for host in hosts:
+        assert any(hint.decode() in host.lower() for hint in wanted.hints), host
+    assert all(len(hint) >= 3 for hint in wanted.hints)
     assert wanted_names(PROFILES, PROFILES["gmail"]) is None
     assert wanted_names({}, None) is None
     assert host_patterns(PROFILES.values()) == host_patterns(reversed(list(PROFILES.values())))
