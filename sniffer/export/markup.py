@@ -3,6 +3,7 @@
 Jinja2 is loaded by who makes a page, and by nobody else.
 """
 
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import cache
@@ -18,7 +19,7 @@ from jinja2 import (
 )
 
 from parsers.tls.names import VERSIONS
-from sniffer.event import Outcome, Status, Verdict
+from sniffer.event import Status, Verdict
 from sniffer.export import words
 
 KINDS = {
@@ -61,7 +62,7 @@ def environment(*packages: str) -> Environment:
         "breaks": lambda device: words.break_words(device["will_break"], device["breaks"]),
         "known": known,
         "verdict": verdict,
-        "outcome": lambda code: words.OUTCOME[Outcome(code)],
+        "quoted": shlex.quote,
         "number": lambda number: f"{number:,}",
         "turn": turn,
         "inert": inert,

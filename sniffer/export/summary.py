@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from parsers.tls.names import version as version_name
-from sniffer.event import Side, SightingSource, Status, address
+from sniffer.event import Side, SightingSource, Status, Sure, address
 from sniffer.export.ecs import timestamp
 from sniffer.export.findings import ENFORCEMENT, enforcement_json, finding_json
 from sniffer.identify.identity import Identity, Roster
@@ -180,6 +180,10 @@ def stack_json(stack: StackSnapshot) -> Json:
         "services": list(stack.services),
         "destinations": destinations,
         "outcomes": dict(stack.outcomes),
+        "thrown_out": {
+            Sure.LIKELY.value: sum(use.thrown_out for use in stack.uses),
+            Sure.POSSIBLE.value: sum(use.maybe_thrown_out for use in stack.uses),
+        },
         "first_seen": timestamp(stack.first[0]),
         "last_seen": timestamp(stack.last[0]),
         "evidence": {"first": evidence_json(stack.first), "last": evidence_json(stack.last)},

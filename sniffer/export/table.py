@@ -5,23 +5,28 @@ Whatever the wire made is inert in it: no control character is printed.
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from parsers.tls.names import VERSIONS
-from sniffer.event import Outcome, Verdict
+from sniffer.event import Verdict
 from sniffer.export import words
 from sniffer.export.findings import ENFORCEMENT
 from sniffer.inventory.coverage import Coverage
 from sniffer.inventory.device import NEEDS_ACTION, VERDICT_RANK
+from sniffer.inventory.findings import KINDS
 from sniffer.log import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 MOST_ROWS = 100
-"""Rows of a table; whoever has more needs another format."""
+MOST_FINDINGS = 20
+"""Rows of a table, and findings below it; whoever has more needs another format."""
+
+URGENCY = (ENFORCEMENT, *(kind.value for kind in KINDS))
+"""Kinds of findings, the most telling first."""
 
 PLAIN_WIDTH = 120
 """Columns of a table where neither a terminal nor COLUMNS says another number."""
@@ -62,6 +67,8 @@ def table(
         _print_devices(summary, console, zone)
     else:
         console.print(_nothing_yet(summary["coverage"]), soft_wrap=not is_terminal)
+    for line in _findings(summary.get("findings", ()), zone):
+        console.print(line, soft_wrap=not is_terminal)
     console.print()
     console.print(coverage_line(summary["coverage"], zone), soft_wrap=not is_terminal)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -127,9 +134,6 @@ def _print_devices(summary: Summary, console: "Console", zone: tzinfo) -> None:
     if len(rows) > MOST_ROWS:
         more = words.counted(len(rows) - MOST_ROWS, "more row")
         console.print(f"... and {more}: --format json has all of them.")
-    for finding in summary.get("findings", ()):
-        if finding["kind"] == ENFORCEMENT:
-            console.print(f"\n{finding['text']}", soft_wrap=True)
     acting = sum(device["status"] in NEEDS_ACTION for device in devices)
     told = words.counted(len(devices), "device")
     hellos = words.counted(summary["totals"]["hellos"], "hello")
@@ -259,7 +263,7 @@ def _rows(device: Mapping[str, Any], zone: tzinfo) -> Iterator[Row]:
             offers=top or "unknown",
             verdict=words.verdict_words(verdict, _CODES.get(top)),
             breaks=breaks,
-            outcome=_outcomes(stack["outcomes"]),
+            outcome=_outcomes(stack),
             hellos=str(stack["hellos"]),
             last_seen=_time(stack["last_seen"], zone),
             style=STYLES.get(verdict, "none"),
@@ -284,12 +288,27 @@ def _destinations(destinations: list[Mapping[str, Any]]) -> str:
     return text if len(destinations) == 1 else f"{text} and {len(destinations) - 1} more"
 
 
-def _outcomes(outcomes: Mapping[str, int]) -> str:
-    """Return the outcomes in words, the most frequent first, with numbers if there are several."""
-    told = sorted(outcomes.items(), key=lambda item: (-item[1], item[0]))
+def _outcomes(stack: Mapping[str, Any]) -> str:
+    """Return how handshakes ended, with numbers if they ended in several ways."""
+    told = words.ends(stack["outcomes"], stack["thrown_out"])
     if len(told) == 1:
-        return words.OUTCOME[Outcome(told[0][0])]
-    return "\n".join([f"{count} x {words.OUTCOME[Outcome(code)]}" for code, count in told])
+        return told[0][0]
+    return "\n".join([f"{count} x {end}" for end, count in told])
+
+
+def _findings(findings: Iterable[Mapping[str, Any]], zone: tzinfo) -> Iterator[str]:
+    """Yield what was found beside the devices, the most telling first, behind an empty line."""
+    told = sorted(findings, key=lambda finding: URGENCY.index(finding["kind"]))
+    if told:
+        yield ""
+    for finding in told[:MOST_FINDINGS]:
+        often = words.counted(finding["count"], "time")
+        last = _time(finding["last_seen"], zone)
+        more = "" if finding["kind"] == ENFORCEMENT else f" ({often}, last {last})"
+        yield one_line(finding["text"]) + more
+    if len(told) > MOST_FINDINGS:
+        rest = words.counted(len(told) - MOST_FINDINGS, "more finding")
+        yield f"... and {rest}: --format json has all of them."
 
 
 def _nothing_yet(coverage: Mapping[str, Any]) -> str:

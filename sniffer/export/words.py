@@ -141,6 +141,21 @@ def outcome_words(outcome: Outcome, thrown_out: Sure | None = None) -> str:
     return OUTCOME[outcome] if thrown_out is None else THROWN_OUT[thrown_out]
 
 
+def ends(
+    outcomes: Mapping[str, int], thrown_out: Mapping[str, int] | None = None
+) -> list[tuple[str, int]]:
+    """Return how handshakes ended, in words with numbers, the most frequent first.
+
+    Both as the summary has them of a stack: those thrown out are among the established.
+    """
+    told = {OUTCOME[Outcome(code)]: count for code, count in outcomes.items()}
+    for sure, count in (thrown_out or {}).items():
+        if count:
+            told[OUTCOME[Outcome.ESTABLISHED]] -= count
+            told[THROWN_OUT[Sure(sure)]] = count
+    return sorted(((word, n) for word, n in told.items() if n), key=lambda end: (-end[1], end[0]))
+
+
 def break_words(will_break: bool | None, breaks: Mapping[str, str | None] | None) -> str:
     """Return whether and when a device breaks; ``breaks`` as the summary has it."""
     told = breaks or {}

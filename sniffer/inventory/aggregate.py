@@ -139,6 +139,11 @@ class UseSnapshot(Struct, frozen=True, kw_only=True):
     """The newest refusal that was spelt out as an alert."""
     refused_by: str | None = None
     is_failing: bool = False
+    thrown_out: int = 0
+    """Of those established: most likely thrown out inside TLS at once ..."""
+    thrown_out_ns: int | None = None
+    maybe_thrown_out: int = 0
+    """... and possibly."""
 
 
 class ServiceSnapshot(Struct, frozen=True, kw_only=True):
@@ -687,7 +692,9 @@ class Aggregate:
         service = judgement.service
         stack.observe(evidence, rank, service, handshake.outcome)
         use = stack.use(handshake.time_ns, service, judgement.destination)
-        use.count(handshake.time_ns, handshake.outcome, refused_by)
+        session = handshake.session
+        thrown_out = None if session is None else session.thrown_out
+        use.count(handshake.time_ns, handshake.outcome, refused_by, thrown_out)
         if rank > use.rank:
             use.rank = rank
         for reason in judgement.reasons:
@@ -1123,6 +1130,9 @@ def _use_snapshot(use: Use) -> UseSnapshot:
         alert_ns=use.alert_ns,
         refused_by=use.refused_by,
         is_failing=use.is_failing,
+        thrown_out=use.thrown_out,
+        thrown_out_ns=use.thrown_out_ns,
+        maybe_thrown_out=use.maybe_thrown_out,
     )
 
 

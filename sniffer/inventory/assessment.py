@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from parsers.tls.names import version as version_name
 from sniffer.event import RELAY, Side, Status, Verdict
-from sniffer.inventory.aggregate import DeviceSnapshot, ExposureSnapshot
+from sniffer.inventory.aggregate import DeviceSnapshot, ExposureSnapshot, UseSnapshot
 from sniffer.inventory.device import DAY_NS, OTHER, RED, is_relay
 from sniffer.inventory.passage import Passages
 from sniffer.inventory.simulate import WHEN, Break, Counts, Prospect, breaking, prospects
@@ -64,13 +64,20 @@ def assess(
     breaks = [(breaking(exposure, now_ns, profiles), exposure) for exposure in exposures]
     breaks.sort(key=lambda pair: (WHEN.index(pair[0].when), pair[1].verdict, -pair[1].hellos))
     first, exposure = breaks[0] if breaks else (None, None)
+    why = _why(device, name, now_ns, profiles, exposure, first)
+    next_step = _next_step(device, exposure, fit)
+    if ejecting := _ejecting(device):
+        why = f"{why.removesuffix('.')}; {_ejection(device, ejecting, profiles)}."
+        next_step = next_step or (
+            "Look into the mail server's log: what it said inside TLS cannot be seen from here."
+        )
     return Assessment(
         onset_ns=onset(device),
         will_break=will_break(device, exposures, profiles, fit),
         breaks=first,
         notices=remarks(device, profiles),
-        why=_why(device, name, now_ns, profiles, exposure, first),
-        next_step=_next_step(device, exposure, fit),
+        why=why,
+        next_step=next_step,
         prospects=tuple(
             prospects(stack, now_ns, profiles, passages, lately) for stack in device.stacks
         ),
@@ -223,6 +230,31 @@ def _why_refused(
     return f"{name} is refused {by}{when}; it {_what(device, exposure, profiles)}."
 
 
+def _ejecting(device: DeviceSnapshot) -> UseSnapshot | None:
+    """Return the use in which a server takes the device in, and most likely throws it out.
+
+    None: nowhere, or no more: its newest handshake there was not thrown out.
+    """
+    if device.status in (Status.SILENT, Status.RELAYED):
+        return None
+    found = [
+        (use.thrown_out_ns, use.service, use.destination, use)
+        for stack in device.stacks
+        for use in stack.uses
+        if use.thrown_out_ns is not None and use.thrown_out_ns == use.established_ns
+    ]
+    return max(found, key=lambda one: one[:3])[3] if found else None
+
+
+def _ejection(device: DeviceSnapshot, use: UseSnapshot, profiles: Mapping[str, Profile]) -> str:
+    where = f"{_where(device, use, profiles)} ({use.service})"
+    last = "" if use.thrown_out_ns is None else f", last on {_day(use.thrown_out_ns)}"
+    return (
+        f"{where} agreed on TLS with it, and then most likely threw it out at once, "
+        f"{_many(use.thrown_out, 'time')}{last}"
+    )
+
+
 def _what(
     device: DeviceSnapshot, exposure: ExposureSnapshot, profiles: Mapping[str, Profile]
 ) -> str:
@@ -237,7 +269,9 @@ def _what(
 
 
 def _where(
-    device: DeviceSnapshot, exposure: ExposureSnapshot, profiles: Mapping[str, Profile]
+    device: DeviceSnapshot,
+    exposure: ExposureSnapshot | UseSnapshot,
+    profiles: Mapping[str, Profile],
 ) -> str:
     """Return what to call a destination: its provider, else the name the device asked for."""
     profile = profiles.get(exposure.destination)

@@ -17,7 +17,7 @@ from typing import Self
 from msgspec import Struct
 
 from sniffer import event
-from sniffer.event import RELAY, Outcome, Reason, Status, Verdict
+from sniffer.event import RELAY, Outcome, Reason, Status, Sure, Verdict
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -191,10 +191,13 @@ class Use(Trail):
         "destination",
         "established",
         "first_established_ns",
+        "maybe_thrown_out",
         "rank",
         "reasons",
         "refused",
         "service",
+        "thrown_out",
+        "thrown_out_ns",
     )
 
     def __init__(self, time_ns: int, service: str, destination: str) -> None:
@@ -212,19 +215,36 @@ class Use(Trail):
         self.refused = 0
         self.alert_ns: int | None = None
         """The newest refusal that was spelt out as an alert."""
+        self.thrown_out = 0
+        """Of those established: the server most likely threw the client out inside TLS ..."""
+        self.thrown_out_ns: int | None = None
+        """... the newest of them, and ..."""
+        self.maybe_thrown_out = 0
+        """... how many more it may have been."""
 
     @property
     def verdict(self) -> Verdict:
         """The most telling one it got there."""
         return VERDICTS[self.rank]
 
-    def count(self, time_ns: int, outcome: Outcome, refused_by: str | None) -> None:
+    def count(
+        self,
+        time_ns: int,
+        outcome: Outcome,
+        refused_by: str | None,
+        thrown_out: Sure | None = None,
+    ) -> None:
         """Count one handshake and how it ended."""
         established = outcome is Outcome.ESTABLISHED
         self.observe(time_ns, established, refused_by)
         if established:
             self.established += 1
             self.first_established_ns = _earlier(self.first_established_ns, time_ns)
+            if thrown_out is Sure.POSSIBLE:
+                self.maybe_thrown_out += 1
+            elif thrown_out is not None:
+                self.thrown_out += 1
+                self.thrown_out_ns = _later(self.thrown_out_ns, time_ns)
         elif refused_by is not None:
             self.refused += 1
             if outcome is Outcome.ALERT:
@@ -239,6 +259,9 @@ class Use(Trail):
         self.first_established_ns = _earlier(self.first_established_ns, other.first_established_ns)
         self.refused += other.refused
         self.alert_ns = _later(self.alert_ns, other.alert_ns)
+        self.thrown_out += other.thrown_out
+        self.thrown_out_ns = _later(self.thrown_out_ns, other.thrown_out_ns)
+        self.maybe_thrown_out += other.maybe_thrown_out
 
 
 class Stack:

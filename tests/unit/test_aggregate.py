@@ -21,9 +21,16 @@ from handshakes import (
 
 from parsers.tls.facts import SSL_2_0, SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3
 from sniffer.config import DEFAULT_PORTS, InventorySettings
-from sniffer.event import Octets, Outcome, Side, Status, Verdict
+from sniffer.event import Octets, Outcome, Session, Side, Status, Sure, Verdict
 from sniffer.export.summary import summary
-from sniffer.export.words import duration, nothing_yet, short_version, status_words, verdict_words
+from sniffer.export.words import (
+    duration,
+    ends,
+    nothing_yet,
+    short_version,
+    status_words,
+    verdict_words,
+)
 from sniffer.inventory.aggregate import Aggregate, make_shape
 from sniffer.inventory.assessment import assess
 from sniffer.inventory.coverage import Coverage
@@ -641,6 +648,60 @@ def test_notices_are_those_of_services_in_use():
 )
 def test_why_is_one_sentence(observed, day, why):
     assert said(*observed, day=day).why == why
+
+
+def thrown_out(sure: Sure | None = Sure.LIKELY) -> Session:
+    return Session(0, 101, 0.1, Side.SERVER, sure)
+
+
+@pytest.mark.parametrize(
+    ("observed", "why", "next_step"),
+    [
+        pytest.param(
+            [old(0), old(1, session=thrown_out()), old(2, session=thrown_out())],
+            "; Exchange Online (imaps) agreed on TLS with it, and then most likely threw it out "
+            "at once, 2 times, last on 2026-11-25.",
+            "Update its firmware",
+            id="old TLS",
+        ),
+        pytest.param(
+            [new(0, session=thrown_out())],
+            "; Exchange Online (imaps) agreed on TLS with it, and then most likely threw it out "
+            "at once, 1 time, last on 2026-11-23.",
+            "Look into the mail server's log",
+            id="ok",
+        ),
+        pytest.param([new(0, session=thrown_out()), new(1)], None, None, id="let in since"),
+        pytest.param([new(0, session=thrown_out(Sure.POSSIBLE))], None, None, id="possibly"),
+        pytest.param([new(0, session=thrown_out(None))], None, None, id="not"),
+    ],
+)
+def test_why_tells_of_a_server_that_agrees_and_throws_out(observed, why, next_step):
+    told = said(*observed, day=3)
+    if why is None:
+        assert "threw" not in told.why
+        assert told.next_step is None
+    else:
+        assert told.why.endswith(why)
+        assert told.next_step.startswith(next_step)
+
+
+def test_thrown_out_is_counted_merged_and_told_of_each_stack():
+    one, two = aggregate(), aggregate()
+    one.observe(*old(0, session=thrown_out()))
+    one.observe(*old(1, session=thrown_out(Sure.POSSIBLE)))
+    two.observe(*old(2, session=thrown_out()))
+    two.observe(*old(3, **REFUSED))
+    one.merge(two)
+    (device,) = summary([], one.snapshot(), FIT, PROFILES)["devices"]
+    (stack,) = device["stacks"]
+    assert stack["outcomes"] == {"established": 3, "alert": 1}
+    assert stack["thrown_out"] == {"likely": 2, "possible": 1}
+    assert ends(stack["outcomes"], stack["thrown_out"]) == [
+        ("TLS agreed, then most likely thrown out", 2),
+        ("Broken off by an alert", 1),
+        ("TLS agreed, closed soon by the server", 1),
+    ]
 
 
 @pytest.mark.parametrize(("observed", "day", "status"), STATUSES)

@@ -4,14 +4,19 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
 from events import HOSTILE
+from handshakes import START_NS
 
+from sniffer.event import FindingKind
 from sniffer.export import words
+from sniffer.export.findings import finding_json
 from sniffer.export.table import table
+from sniffer.inventory.findings import FindingSnapshot
 
 COVERAGE = {
     "frames": 12_345,
@@ -56,6 +61,7 @@ def stack(**said: Any) -> dict[str, Any]:
             {"ip": "52.96.1.1", "port": 993, "name": "outlook.office365.com", "hellos": 3}
         ],
         "outcomes": {"established": 3},
+        "thrown_out": {"likely": 0, "possible": 0},
         "first_seen": "2026-11-23T12:00:00.000000Z",
         "last_seen": "2026-11-23T13:01:00.000000Z",
         **said,
@@ -79,7 +85,10 @@ def device(ip: str = "10.0.0.7", *stacks: dict[str, Any], **said: Any) -> dict[s
 
 
 def shown(
-    *devices: dict[str, Any], coverage: dict[str, Any] | None = None, **how: Any
+    *devices: dict[str, Any],
+    coverage: dict[str, Any] | None = None,
+    findings: Sequence[dict[str, Any]] = (),
+    **how: Any,
 ) -> list[str]:
     """Return the lines of the table of these devices."""
     hellos = sum(stack["hellos"] for told in devices for stack in told["stacks"])
@@ -89,6 +98,7 @@ def shown(
         "profile": {},
         "totals": {"hellos": hellos},
         "devices": list(devices),
+        "findings": findings,
     }
     out = io.StringIO()
     table(summary, out, **how)
@@ -234,6 +244,55 @@ def test_table_shows_times_in_the_zone_asked_for() -> None:
     lines = shown(device(), width=200, zone=timezone(timedelta(hours=2), "CEST"))
     assert "Last seen (CEST)" in lines[0]
     assert "2026-11-23 15:01" in lines[1]
+
+
+def test_who_was_thrown_out_is_no_success_in_the_table() -> None:
+    thrown_out = {"likely": 2, "possible": 0}
+    told = device("10.0.0.7", stack(outcomes={"established": 3}, thrown_out=thrown_out))
+    text = " ".join(" ".join(shown(told, width=300)).split())
+    assert "2 x TLS agreed, then most likely thrown out" in text
+    assert "1 x TLS agreed (login not visible)" in text
+
+
+def finding(kind: FindingKind, count: int = 3) -> dict[str, Any]:
+    """Return a finding as the summary has it."""
+    return finding_json(
+        FindingSnapshot(
+            source=bytes((10, 0, 0, 9)),
+            kind=kind,
+            service="submission",
+            destination=bytes((192, 0, 2, 1)),
+            port=587,
+            name=b"mx.example.net",
+            count=count,
+            first_ns=START_NS,
+            last_ns=START_NS,
+        )
+    )
+
+
+@pytest.mark.parametrize("devices", [[device()], []], ids=["devices", "no device"])
+def test_findings_in_clear_text_stand_below_the_most_telling_first(
+    devices: list[dict[str, Any]],
+) -> None:
+    findings = [finding(FindingKind.UPGRADE_MISSING, 1), finding(FindingKind.CLEAR_LOGIN)]
+    lines = shown(*devices, findings=findings, width=200)
+    at = next(n for n, line in enumerate(lines) if line.startswith("10.0.0.9 handed"))
+    assert lines[at - 1 : at + 3] == [
+        "",
+        "10.0.0.9 handed its login to mx.example.net (submission) in clear text: whoever can see "
+        "this network can read the password. (3 times, last 2026-11-23 12:00)",
+        "mx.example.net (submission) did not offer TLS to 10.0.0.9. "
+        "(1 time, last 2026-11-23 12:00)",
+        "",
+    ]
+    assert lines[at + 3].startswith("What we could see: ")
+
+
+def test_many_findings_are_counted() -> None:
+    lines = shown(device(), findings=[finding(FindingKind.CLEAR_LOGIN)] * 25, width=200)
+    assert sum(line.startswith("10.0.0.9 handed") for line in lines) == 20
+    assert "... and 5 more findings: --format json has all of them." in lines
 
 
 @pytest.mark.parametrize("width", [60, 200])

@@ -76,6 +76,9 @@ class UseFacts(Struct, omit_defaults=True):
     first_established_ns: int | None = None
     refused: int = 0
     alert_ns: int | None = None
+    thrown_out: int = 0
+    thrown_out_ns: int | None = None
+    maybe_thrown_out: int = 0
 
 
 class StackFacts(Struct):
@@ -164,7 +167,7 @@ def forget_hours(device: Device) -> None:
         stack.first = (_day(stack.first[0]), "", 0)
         stack.last = (_day(stack.last[0]), "", 0)
         for use in stack.uses:
-            _round_down(use, "first_established_ns", "alert_ns")
+            _round_down(use, "first_established_ns", "alert_ns", "thrown_out_ns")
 
 
 def _round_down(trail: Trail, *more: str) -> None:
