@@ -114,6 +114,7 @@ def _of_store(
     """Return the inventory as what a report is about."""
     from sniffer.event import Status
     from sniffer.export.ecs import timestamp
+    from sniffer.export.findings import enforcement_json
     from sniffer.export.report import UNLISTED, Subject
     from sniffer.export.stored import changes_json, stored_device, story_json
     from sniffer.export.summary import coverage_json
@@ -137,6 +138,7 @@ def _of_store(
         now=None if now_ns is None else timestamp(now_ns),
         changes=() if before is None else changes_json(before, reader),
         since=None if since_ns is None else timestamp(since_ns),
+        findings=[enforcement_json(found, profiles) for found in reader.enforcements()],
     )
 
 
@@ -163,6 +165,7 @@ def _of_captures(
         forced=forced,
         track=settings.track,
         inventory=settings.inventory,
+        relays=settings.relay,
         waiting=stop,
     )
     try:

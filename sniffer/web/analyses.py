@@ -123,6 +123,7 @@ class Analyses:
             judge=settings.judge,
             identify=settings.identify,
             place=settings.place,
+            relay=settings.relay,
             track=settings.track,
             inventory=settings.inventory,
             seconds=serve.analysis_seconds,

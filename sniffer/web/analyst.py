@@ -91,6 +91,7 @@ def main() -> None:
         track=task.track,
         inventory=task.inventory,
         identify=task.identify,
+        relays=task.relay,
         sinks=(take,),
         waiting=stop,
     )

@@ -21,6 +21,7 @@ from sniffer.config import (
     JudgeSettings,
     Place,
     Ports,
+    Relay,
     TrackSettings,
 )
 
@@ -48,6 +49,7 @@ class Task(Struct, frozen=True, kw_only=True):
     inventory: InventorySettings
     identify: IdentifySettings
     place: tuple[Place, ...]
+    relay: tuple[Relay, ...] = ()
     seconds: int
     """Processor time; when it is over, what was read is told."""
     bytes: int
