@@ -46,14 +46,14 @@ STATUSES = (
 )
 LISTED_FORMATS = ("table", "json", "ndjson", "csv")
 
-LATER = ("merge", "split", "export", "import")
+LATER = ("export", "import")
 """What the contract promises and is not built yet."""
 
 DID = ("firmware", "setting", "relay", "replaced", "retired")
 """What may be done about a device; see ``inventory.claim``."""
 
 EPILOG = """\b
-A device is named by its id, IP address or MAC.
+A device is named by its id, IP address, MAC or name.
 
 \b
 Exit codes:
@@ -406,6 +406,39 @@ def claim(
     newest_ns = open_reader(settings, None, "UTC").now_ns or 0
     at_ns = newest_ns if at is None else parse_time(at, zone("UTC"), "--at")
     _say(device, config, store, did=did, did_at_ns=at_ns)
+
+
+@command.command("merge")
+@click.argument("device")
+@click.argument("others", metavar="OTHER...", nargs=-1, required=True)
+@config_options
+@click.option("--store", metavar="URL", help="Inventory; default: this machine's.")
+def merge(device: str, others: tuple[str, ...], config: str | None, store: str | None) -> None:
+    """Take OTHERs for the same device, under the id of DEVICE, until they are split."""
+    reader = open_reader(configured(config, store, False, 0, None).settings, None, "UTC")
+    from sniffer.inventory.store.answers import join
+
+    with reader.database.errors():
+        found = find_device(reader, device)
+        joining = [find_device(reader, other) for other in others]
+        for other, named in zip(joining, others, strict=True):
+            if other.id == found.id:
+                raise ConfigError("", named, f"is the same device as {device} already")
+            if other.site != found.site:
+                raise ConfigError("", named, f"is at another site than {device}")
+        join(reader.database, found.id, [other.id for other in joining])
+
+
+@command.command("split")
+@_of_one_device
+def split_device(device: str, config: str | None, store: str | None) -> None:
+    """Tell the devices apart again that were merged into one."""
+    reader = open_reader(configured(config, store, False, 0, None).settings, None, "UTC")
+    from sniffer.inventory.store.answers import split
+
+    with reader.database.errors():
+        if not split(reader.database, find_device(reader, device).id):
+            raise ConfigError("", device, "was not merged with another one")
 
 
 @command.command("forget")

@@ -94,7 +94,8 @@ def find_device(reader: "Reader", named: str) -> "Stored":
     """Return the one device that is meant. Raises ConfigError: none is, or several are."""
     found = reader.find(named)
     if not found:
-        raise ConfigError("", named, "names no device of this inventory: an id, IP or MAC does")
+        why = "names no device of this inventory: an id, IP, MAC or name does"
+        raise ConfigError("", named, why)
     if len(found) > 1:
         shown = ", ".join(
             f"{one.id} ({one.ip}{f' at {one.site}' if one.site else ''})"

@@ -64,6 +64,7 @@ def stored_device(
         **told,
         "id": device.id,
         "site": device.site or None,
+        "addresses": list(device.addresses),
         "owner": answer.owner or told["owner"],
         "note": answer.note,
         "ticket": answer.ticket,

@@ -83,6 +83,7 @@ def device_json(device: DeviceSnapshot, said: Assessment, roster: Roster | None 
     return {
         "id": ip,
         "ip": ip,
+        "addresses": [ip],
         "mac": None if device.mac is None else device.mac.hex(":"),
         "mac_is_own": None if device.mac is None else device.own_mac is not None,
         "vendor": who.vendor,

@@ -14,7 +14,7 @@ from typing import Any
 import craft
 import pytest
 from craft import Conversation
-from program import OFFICE, PROGRAM, SECONDS, environment, hellowatch, running
+from program import OFFICE, PROGRAM, ROOT, SECONDS, environment, hellowatch, running
 
 from sniffer.config import DEFAULT_PORTS
 from sniffer.inventory.store.database import Database
@@ -516,3 +516,77 @@ def test_diff_tells_what_became_of_devices_between_two_times(office: Path) -> No
     assert {ip for ip, line in changes.items() if line["change"] == "new"} == new
     assert all(line["before"] != line["after"] for line in changes.values())
     assert asked("devices", "diff", "2026-11-24T12:00", cwd=office) == b""
+
+
+# ------------------------------------------------------------------- one device or several
+
+
+def shown(folder: Path, named: str) -> dict[str, Any]:
+    return json.loads(asked("devices", "show", named, "--format", "json", cwd=folder))
+
+
+def test_devices_are_merged_and_split_and_nothing_is_lost(tmp_path: Path) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    before = asked("devices", "--format", "json", cwd=tmp_path)
+    one, other = (shown(tmp_path, ip) for ip in ("10.20.20.11", "10.20.20.14"))
+    events = asked("handshakes", cwd=tmp_path).splitlines()
+    assert asked("devices", "merge", one["ip"], other["ip"], cwd=tmp_path) == b""
+
+    devices = json.loads(asked("devices", "--format", "json", cwd=tmp_path))
+    assert len(devices) == len(json.loads(before)) - 1
+    whole = shown(tmp_path, one["ip"])
+    assert shown(tmp_path, other["ip"]) == whole
+    assert (whole["id"], whole["addresses"]) == (one["id"], [one["ip"], other["ip"]])
+    assert whole["hellos"] == one["hellos"] + other["hellos"]
+    stacks = {stack["id"] for device in (one, other) for stack in device["stacks"]}
+    assert {stack["id"] for stack in whole["stacks"]} == stacks
+    assert whole["first_seen"] == min(one["first_seen"], other["first_seen"])
+    told = asked("handshakes", "--device", other["ip"], cwd=tmp_path).splitlines()
+    mine = (one["ip"], other["ip"])
+    assert told == [line for line in events if json.loads(line)["source"]["ip"] in mine]
+
+    assert asked("devices", "split", one["ip"], cwd=tmp_path) == b""
+    assert asked("devices", "--format", "json", cwd=tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("merge", "10.20.20.11", "10.20.20.11"), b"is the same device as 10.20.20.11 already"),
+        (("merge", "10.20.20.11", "192.0.2.1"), b"names no device of this inventory"),
+        (("merge", "10.20.20.11"), b"Missing argument"),
+        (("split", "10.20.20.11"), b"was not merged with another one"),
+    ],
+)
+def test_what_cannot_be_merged_or_split_is_told(tmp_path: Path, arguments, why) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    ran = hellowatch("devices", *arguments, "--store", STORE, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert why in ran.stderr
+
+
+def test_devices_of_two_sites_are_never_one(tmp_path: Path) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    hellowatch(
+        *("analyze", "-o", "x", "--site", "Lyon", "--store", STORE, "--ports", "993,995"),
+        ROOT / "pcaps" / "dovecot-old-clients.pcap",
+        cwd=tmp_path,
+    )
+    ran = hellowatch(
+        "devices", "merge", "10.20.20.11", "10.30.0.12", "--store", STORE, cwd=tmp_path
+    )
+    assert (ran.returncode, b"is at another site" in ran.stderr) == (2, True)
+    listed = json.loads(asked("devices", "--format", "json", "--site", "Lyon", cwd=tmp_path))
+    assert {device["site"] for device in listed} == {"Lyon"}
+    asked("devices", "forget", "--site", "Lyon", cwd=tmp_path)
+    assert json.loads(asked("devices", "--format", "json", "--site", "Lyon", cwd=tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "named", ["RNP58387947", "rnp58387947", "58-38-79-4B-10-11", "5838794b1011"]
+)
+def test_device_is_named_by_what_it_calls_itself_and_any_spelling_of_its_mac(
+    tmp_path: Path, named: str
+) -> None:
+    analyzed(OFFICE, cwd=tmp_path)
+    assert shown(tmp_path, named)["ip"] == "10.20.20.11"

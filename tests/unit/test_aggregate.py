@@ -946,6 +946,7 @@ def test_summary_tells_a_device_whole():
     assert device == {
         "id": "10.0.1.44",
         "ip": "10.0.1.44",
+        "addresses": ["10.0.1.44"],
         "mac": "3c:2a:f4:00:00:01",
         "mac_is_own": True,
         "vendor": None,

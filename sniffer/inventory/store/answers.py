@@ -1,5 +1,6 @@
 """What people say of devices, and what is to be forgotten of them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -50,6 +51,29 @@ def say(database: Database, name: str, **said: Any) -> None:  # noqa: ANN401 (th
         table = schema.answer
         connection.execute(sa.delete(table).where(table.c.device_id == name))
         connection.execute(sa.insert(table).values(device_id=name, **answer._asdict()))
+
+
+def join(database: Database, name: str, others: Sequence[str]) -> None:
+    """Take other devices for the same as this one, until they are split again."""
+    table = schema.joined
+    with database.write() as connection:
+        for other in others:
+            connection.execute(sa.delete(table).where(table.c.device_id == other))
+            # Whoever had been joined to it comes along.
+            connection.execute(
+                sa.update(table).where(table.c.into_id == other).values(into_id=name)
+            )
+            connection.execute(sa.insert(table).values(device_id=other, into_id=name))
+
+
+def split(database: Database, name: str) -> int:
+    """Tell a device apart from those it was joined with; return how many."""
+    table = schema.joined
+    with database.write() as connection:
+        gone = connection.execute(
+            sa.delete(table).where((table.c.device_id == name) | (table.c.into_id == name))
+        )
+    return gone.rowcount
 
 
 def forget(database: Database, name: str) -> None:

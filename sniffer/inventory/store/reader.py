@@ -4,9 +4,11 @@ Every answer is read in short transactions, so that nobody who writes has to wai
 reader, however long the list is.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,16 +32,21 @@ from sniffer.inventory.device import (
 )
 from sniffer.inventory.enforcement import Enforcement, Turned, enforcements, turned
 from sniffer.inventory.passage import Passages
+from sniffer.inventory.sayings import NAME
 from sniffer.inventory.simulate import LATELY_NS, Counts
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.answers import Answer, read_answers
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.exhibits import Exhibit, read_exhibit
 from sniffer.inventory.store.facts import read_device
+from sniffer.inventory.store.hours import parts
 from sniffer.inventory.store.passages import read_passages
 from sniffer.inventory.store.sayings import Said, read_sayings
 from sniffer.inventory.story import Pulse, Trouble, Turn, device_of, story, troubles_at, troubles_of
+from sniffer.log import printable
 
+UNBOUNDED = (1024, 4096, 4096)
+"""Stacks, names and destinations that a device has room for which several were joined to."""
 PAGE = 500
 """Devices read in one transaction."""
 
@@ -53,6 +60,8 @@ class Stored(NamedTuple):
     is_telling: bool
     snapshot: DeviceSnapshot
     answer: Answer
+    addresses: tuple[str, ...]
+    """Its own, and those of the devices it was joined with."""
     troubles: tuple[Trouble, ...] = ()
     """When something was wrong with relays it was sent through."""
 
@@ -108,6 +117,22 @@ class Reader:
         with self.database.read() as connection:
             return frozenset(connection.scalars(asked))
 
+    @cached_property
+    def joined(self) -> dict[str, list[str]]:
+        """The devices that were joined to another one, by that one."""
+        told = schema.joined.c
+        joined: dict[str, list[str]] = {}
+        with self.database.read() as connection:
+            asked = sa.select(told.into_id, told.device_id).order_by(told.device_id)
+            for into, name in connection.execute(asked):
+                joined.setdefault(into, []).append(name)
+        return joined
+
+    @cached_property
+    def _stand_for(self) -> dict[str, str]:
+        """The device that stands for each one that was joined to it."""
+        return {name: into for into, names in self.joined.items() for name in names}
+
     def calendar(self, site: str) -> Calendar:
         """Return the days that were covered at a site."""
         return self.calendars.get(site) or Calendar()
@@ -151,8 +176,10 @@ class Reader:
         """Count a device's handshakes that were established lately, to the hour."""
         now_ns = self.now_ns or 0
         told = schema.activity.c
-        asked = sa.select(told.stack, told.service, told.destination, told.hellos).where(
-            told.device_id == device.id,
+        asked = sa.select(
+            told.device_id, told.stack, told.service, told.destination, told.hellos
+        ).where(
+            told.device_id.in_(self._parts_of(device.id)),
             told.outcome == Outcome.ESTABLISHED.value,
             told.last_ns >= now_ns - LATELY_NS,
             told.first_ns <= now_ns,
@@ -160,8 +187,8 @@ class Reader:
         counts: dict[tuple[str | None, str, str], int] = {}
         with self.database.read() as connection:
             shapes = self._shapes(connection, device.id)
-            for stack, service, destination, hellos in connection.execute(asked):
-                shape = shapes.get(stack)
+            for name, stack, service, destination, hellos in connection.execute(asked):
+                shape = shapes.get((name, stack))
                 key = (None if shape is None else shape.id, service, destination)
                 counts[key] = counts.get(key, 0) + hellos
         return counts
@@ -170,7 +197,7 @@ class Reader:
         """Return one whole hello of each stack that has one, by the stack's id."""
         told = schema.stack.c
         asked = sa.select(told.shape, told.hello).where(
-            told.device_id == device.id, told.hello.is_not(None)
+            told.device_id.in_(self._parts_of(device.id)), told.hello.is_not(None)
         )
         with self.database.read() as connection:
             rows = connection.execute(asked).all()
@@ -183,7 +210,7 @@ class Reader:
         """Return the handshakes that are kept as they stood on the wire, one a stack, by time."""
         told = schema.stack.c
         asked = sa.select(told.shape, told.exhibit).where(
-            told.device_id == device.id, told.exhibit.is_not(None)
+            told.device_id.in_(self._parts_of(device.id)), told.exhibit.is_not(None)
         )
         with self.database.read() as connection:
             rows = connection.execute(asked).all()
@@ -223,7 +250,8 @@ class Reader:
                 asked = asked.where(sa.tuple_(told.c.site, told.c.address) > sa.tuple_(*after))
             with self.database.read() as connection:
                 rows = connection.execute(asked).all()
-                yielded = self._read(connection, rows)
+                whole = [row for row in rows if row.id not in self._stand_for]
+                yielded = self._read(connection, whole)
             for stored in yielded:
                 if stored is not None:
                     yield stored
@@ -232,15 +260,25 @@ class Reader:
             after = rows[-1].site, bytes(rows[-1].address)
 
     def find(self, named: str) -> list[Stored]:
-        """Return the devices that an id, an address or a MAC names."""
+        """Return the devices that an id, an address, a MAC or a name means.
+
+        A name is a host's, with or without its domain and without regard to case; it is
+        looked for where nothing else is meant.
+        """
         told = schema.device
-        asked = (
-            sa.select(told)
-            .where(sa.or_(told.c.id == named, told.c.ip == named, told.c.mac == named.lower()))
-            .order_by(told.c.site, told.c.address)
+        asked = sa.select(told).order_by(told.c.site, told.c.address)
+        same = sa.or_(
+            told.c.id == named, told.c.ip == _spelt(named), told.c.mac == _mac_spelt(named)
         )
         with self.database.read() as connection:
-            rows = connection.execute(asked).all()
+            rows = list(connection.execute(asked.where(same)))
+            if not rows:
+                called = _called(connection, named)
+                for some in parts(sorted(called)):
+                    rows += connection.execute(asked.where(told.c.id.in_(some)))
+            names = dict.fromkeys(self._stand_for.get(row.id, row.id) for row in rows)
+            if names.keys() != {row.id for row in rows}:
+                rows = list(connection.execute(asked.where(told.c.id.in_(list(names)))))
             found = self._read(connection, rows)
         return [stored for stored in found if stored is not None]
 
@@ -268,7 +306,7 @@ class Reader:
         while True:
             asked = sa.select(told).order_by(told.c.time_ns, told.c.id).limit(PAGE)
             if device is not None:
-                asked = asked.where(told.c.device_id == device)
+                asked = asked.where(told.c.device_id.in_(self._parts_of(device)))
             if since_ns is not None:
                 asked = asked.where(told.c.time_ns >= since_ns)
             for limit_ns in (self._as_of_ns, until_ns):
@@ -290,28 +328,49 @@ class Reader:
         """Return the devices of rows, each as of now."""
         names = [row.id for row in rows]
         answers = read_answers(connection, names)
-        said = read_sayings(connection, names, self._as_of_ns)
-        return [self._stored(connection, row, answers, said) for row in rows]
+        members = [part for name in names for part in self.joined.get(name, ())]
+        said = read_sayings(connection, [*names, *members], self._as_of_ns)
+        told = schema.device
+        others = {
+            other.id: other
+            for some in parts(members)
+            for other in connection.execute(sa.select(told).where(told.c.id.in_(some)))
+        }
+        return [
+            self._stored(
+                connection,
+                row,
+                [others[name] for name in self.joined.get(row.id, ()) if name in others],
+                answers,
+                said,
+            )
+            for row in rows
+        ]
 
     def _stored(
         self,
         connection: sa.Connection,
         row: Any,  # noqa: ANN401 (a row)
+        others: Sequence[Any],
         answers: Mapping[str, Answer],
         said: Said,
     ) -> Stored | None:
-        """Return a device as of now; None if it had not been seen by then."""
+        """Return a device, with others it was joined with, as of now.
+
+        None if it had not been seen by then.
+        """
         now_ns = self.now_ns or 0
-        if self._as_of_ns is not None and row.first_ns > self._as_of_ns:
+        whole = [row, *others]
+        seen = [one for one in whole if self._as_of_ns is None or one.first_ns <= self._as_of_ns]
+        if not seen:
             return None
-        try:
-            newest = read_device(row.facts)
-        except (msgspec.DecodeError, ValueError) as error:
-            why = f"what it says of {row.ip} is damaged; start run, which mends it"
-            raise StoreError(self.database.name, why) from error
+        newest = self._facts(seen[0])
+        for other in seen[1:]:
+            newest.merge(self._facts(other), *UNBOUNDED)
+        is_telling = any(one.is_telling for one in whole)
         device: Device | None = newest
-        if self._as_of_ns is not None and row.last_ns > self._as_of_ns:
-            if row.is_telling:
+        if self._as_of_ns is not None and newest.last_ns > self._as_of_ns:
+            if is_telling:
                 device = device_of(self._pulses(connection, row.id), self._as_of_ns)
             else:
                 newest.last_ns = min(newest.last_ns, self._as_of_ns)
@@ -329,10 +388,19 @@ class Reader:
             self._ports,
             now_ns,
             self.calendar(row.site),
-            sayings=tuple(said.get(row.id, ())),
+            sayings=tuple(saying for one in whole for saying in said.get(one.id, ())),
             own_mac=None if row.mac in self.shared_macs else device.mac,
         )
-        return Stored(row.id, row.site, row.ip, bool(row.is_telling), snapshot, answer, troubles)
+        addresses = tuple(dict.fromkeys(one.ip for one in whole))
+        return Stored(row.id, row.site, row.ip, is_telling, snapshot, answer, addresses, troubles)
+
+    def _facts(self, row: Any) -> Device:  # noqa: ANN401 (a row)
+        """Return what is stored of a device. Raises StoreError where it is damaged."""
+        try:
+            return read_device(row.facts)
+        except (msgspec.DecodeError, ValueError) as error:
+            why = f"what it says of {row.ip} is damaged; start run, which mends it"
+            raise StoreError(self.database.name, why) from error
 
     def _troubles(self, connection: sa.Connection, site: str, device: Device) -> Iterator[Trouble]:
         """Yield when something was wrong with the relays that a device was sent through."""
@@ -349,10 +417,11 @@ class Reader:
     def _pulses(self, connection: sa.Connection, name: str) -> list[Pulse]:
         told = schema.activity.c
         shapes = self._shapes(connection, name)
-        asked = sa.select(schema.activity).where(told.device_id == name).order_by(told.first_ns)
+        mine = told.device_id.in_(self._parts_of(name))
+        asked = sa.select(schema.activity).where(mine).order_by(told.first_ns)
         return [
             Pulse(
-                shape=shapes.get(row.stack),
+                shape=shapes.get((row.device_id, row.stack)),
                 service=row.service,
                 destination=row.destination,
                 verdict=Verdict(row.verdict),
@@ -366,10 +435,45 @@ class Reader:
             for row in connection.execute(asked)
         ]
 
-    def _shapes(self, connection: sa.Connection, name: str) -> Mapping[int, Shape]:
+    def _shapes(self, connection: sa.Connection, name: str) -> Mapping[tuple[str, int], Shape]:
+        """Return the stacks of a device, by the part of it they were seen of, and number."""
         told = schema.stack.c
-        asked = sa.select(told.number, told.shape).where(told.device_id == name)
+        mine = told.device_id.in_(self._parts_of(name))
+        asked = sa.select(told.device_id, told.number, told.shape).where(mine)
         return {
-            number: msgspec.json.decode(shape, type=Shape)
-            for number, shape in connection.execute(asked)
+            (part, number): msgspec.json.decode(shape, type=Shape)
+            for part, number, shape in connection.execute(asked)
         }
+
+    def _parts_of(self, name: str) -> list[str]:
+        """Return a device's id, and those of the devices that were joined to it."""
+        return [name, *self.joined.get(name, ())]
+
+
+def _spelt(address: str) -> str:
+    """Return an address as it is stored, if this is one."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
+
+
+def _mac_spelt(text: str) -> str | None:
+    """Return a MAC as it is stored, however it is written; None: this is none."""
+    digits = re.sub("[:.-]", "", text).lower()
+    if re.fullmatch("[0-9a-f]{12}", digits) is None:
+        return None
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
+
+
+def _called(connection: sa.Connection, name: str) -> set[str]:
+    """Return the ids of the devices that call themselves so."""
+    told = schema.saying.c
+    wanted = name.rstrip(".").casefold()
+    found = set()
+    asked = sa.select(told.device_id, told.text).where(told.what == NAME)
+    for device, text in connection.execute(asked):
+        called = printable(bytes(text)).rstrip(".").casefold()
+        if called == wanted or called.partition(".")[0] == wanted:
+            found.add(device)
+    return found

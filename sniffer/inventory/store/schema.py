@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0007"
+VERSION = "0008"
 """The newest migration."""
 
 metadata = MetaData()
@@ -196,6 +196,17 @@ saying = Table(
 )
 """What devices call themselves and say of themselves, as the wire had it."""
 
+joined = Table(
+    "joined",
+    metadata,
+    Column("device_id", Text, primary_key=True),
+    Column("into_id", Text, nullable=False),
+)
+"""Devices that somebody says are one: each of the others, and the one that stands for all.
+
+Nothing else of them is changed, so that they can be told apart again.
+"""
+
 passage = Table(
     "passage",
     metadata,
@@ -211,5 +222,5 @@ passage = Table(
 )
 """Handshakes of all devices together by hour: who gets through at a destination."""
 
-OF_A_DEVICE = (stack, activity, event, answer, saying)
+OF_A_DEVICE = (stack, activity, event, answer, saying, joined)
 """Tables whose rows belong to a device."""
