@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.discovery.hints import LONGEST_WORD, Hints
+from parsers.discovery.hints import Hints
 
+LABEL = 63
+"""Octets of the longest label (RFC 1035 section 2.3.4); more of a word is not looked for."""
 WORDS = st.lists(st.binary(min_size=2, max_size=4), min_size=1, max_size=4)
 
 
@@ -20,7 +22,7 @@ WORDS = st.lists(st.binary(min_size=2, max_size=4), min_size=1, max_size=4)
         ((b"gmail",), b"gmai", False),
         ((b"aab",), b"aaab", True),
         ((b"ab", b"abc"), b"xab", True),
-        ((b"x" * 99,), b"x" * LONGEST_WORD, True),
+        ((b"x" * 99,), b"x" * LABEL, True),
         ((), b"", True),
         ((b"a", b"gmail"), b"", True),
         ((b"\0\1",), b"\1", False),
