@@ -84,6 +84,7 @@ def command(
     """Print the next handshake of a device: stand at the printer, press Scan."""
     if form is None:
         form = "table" if sys.stdout.isatty() else "ndjson"
+    device = _normal(device)
     codes: list[int] = []
     with ExitStack() as stack:
         ((_, out),) = open_outputs(stack, form, (), [])
@@ -148,6 +149,14 @@ def _named(reader: "Reader", device: str) -> "list[Stored]":
     return [find_device(reader, device)]
 
 
+def _normal(device: str) -> str:
+    """Return an IP address or a MAC as the inventory writes it; any other name as it is."""
+    try:
+        return str(ip_address(device))
+    except ValueError:
+        return device.lower() if _is_address(device) else device
+
+
 def _is_address(text: str) -> bool:
     parts = text.split(":")
     if len(parts) == 6 and all(len(part) == 2 for part in parts):
@@ -204,7 +213,7 @@ def _capture(
             for line in process.stdout:
                 event = json.loads(line)
                 source = event["source"]
-                if device.lower() in (source["ip"], source.get("mac")) and tell(event):
+                if device in (source["ip"], source.get("mac")) and tell(event):
                     was_told = True
                     break
         finally:

@@ -10,7 +10,7 @@ lowest keys are kept, so that neither the order of hellos nor of merges matters.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Self
 
@@ -598,6 +598,8 @@ WORDS = {
 }
 """What a device is called that makes such offers, the most telling first."""
 
+KINDS = (*WORDS.values(), Status.RELAYED)
+
 RED = (Status.REFUSED, Status.LEGACY, Status.INCOMPATIBLE)
 """What a relay must not be, or nothing is gained by it; the worst first."""
 
@@ -613,15 +615,21 @@ def relays_of(device: Device) -> set[str]:
     return {e.destination for e in (device.exposures or {}).values() if is_relay(e.destination)}
 
 
-def _kinds(device: Device) -> Iterator[tuple[Status, list[Exposure]]]:
-    """Yield the exposures of each kind, with what they make of a device while in use."""
-    exposures = list((device.exposures or {}).values())
-    direct = [e for e in exposures if not is_relay(e.destination)]
-    for verdict, word in WORDS.items():
-        if mine := [e for e in direct if e.verdict is verdict]:
-            yield word, mine
-    if through := [e for e in exposures if is_relay(e.destination)]:
-        yield Status.RELAYED, through
+def _kinds(device: Device) -> Iterable[tuple[Status, list[Exposure]]]:
+    """Return the exposures of each kind, with what they make of a device while in use.
+
+    The most telling kind stands first, what goes through relays last.
+    """
+    if not device.exposures:
+        return ()
+    kinds: dict[Status, list[Exposure]] = {}
+    for exposure in device.exposures.values():
+        through = is_relay(exposure.destination)
+        word = Status.RELAYED if through else WORDS[exposure.verdict]
+        kinds.setdefault(word, []).append(exposure)
+    if len(kinds) == 1:
+        return kinds.items()
+    return [(word, kinds[word]) for word in KINDS if word in kinds]
 
 
 def _through(exposures: Sequence[Exposure], troubles: Troubles) -> Status:

@@ -5,6 +5,7 @@ server. Two or more that turn within a day are told; an outage, in which those f
 nothing old, is not, nor a firewall on the way, which is not the server.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -85,7 +86,7 @@ def enforcements(turns: Iterable[Turned], passages: Passages) -> list[Enforcemen
     found = []
     for (service, destination), devices in sorted(by_place.items()):
         passage = passages.get(passage_key(service, destination), Passage())
-        for group in _groups(sorted(devices.values(), key=lambda turn: turn.time_ns)):
+        for group in _groups(sorted(devices.values(), key=_time)):
             if _only_they(group, passage):
                 addresses = tuple(sorted(turn.address for turn in group))
                 first, last = group[0].time_ns, group[-1].time_ns
@@ -93,14 +94,18 @@ def enforcements(turns: Iterable[Turned], passages: Passages) -> list[Enforcemen
     return found
 
 
-def _groups(turns: Sequence[Turned]) -> Iterator[list[Turned]]:
+def _time(turn: Turned) -> int:
+    return turn.time_ns
+
+
+def _groups(turns: Sequence[Turned]) -> Iterator[Sequence[Turned]]:
     """Yield those that turned within a day of the first of them, if there are enough."""
     at = 0
     while at < len(turns):
-        group = [turn for turn in turns[at:] if turn.time_ns - turns[at].time_ns <= WITHIN_NS]
-        if len(group) >= AT_LEAST:
-            yield group
-            at += len(group)
+        end = bisect_right(turns, turns[at].time_ns + WITHIN_NS, at, key=_time)
+        if end - at >= AT_LEAST:
+            yield turns[at:end]
+            at = end
         else:
             at += 1
 

@@ -13,6 +13,7 @@ STORE = ("--store", "sqlite:///kept.db")
     [
         (("10.0.0.99", "--timeout", "0.1"), 6, "hellowatch: nothing was seen of 10.0.0.99"),
         (("02:00:00:00:00:99", "--timeout", "0.1"), 6, "nothing was seen of 02:00:00:00:00:99"),
+        (("2001:DB8:0::1", "--timeout", "0.1"), 6, "nothing was seen of 2001:db8::1"),
         (("printer",), 2, "hellowatch: printer: names no device of this inventory"),
         (("10.0.0.99", "--timeout", "soon"), 2, "'soon' is no length of time"),
         (("printer", "-i", "lo"), 2, "printer: names no address: with -i write an IP address"),
