@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -21,12 +22,13 @@ from sniffer.cli.options import (
     check_format,
     chosen_profiles,
     config_options,
+    default_store,
     file_names,
     roster_of,
     zone,
 )
 from sniffer.cli.output import check_no_terminal, open_capture, open_outputs, write_table
-from sniffer.errors import ConfigError
+from sniffer.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from sniffer.inventory.store.reader import Reader
@@ -45,9 +47,6 @@ STATUSES = (
     "unknown",
 )
 LISTED_FORMATS = ("table", "json", "ndjson", "csv")
-
-LATER = ("export", "import")
-"""What the contract promises and is not built yet."""
 
 DID = ("firmware", "setting", "relay", "replaced", "retired")
 """What may be done about a device; see ``inventory.claim``."""
@@ -78,12 +77,6 @@ def _listed_format(ctx: click.Context, param: click.Parameter, value: str | None
 
 class Words(Lists):
     """The words of devices; some are not built yet."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a word's command; one that is promised, but not built, says so."""
-        if cmd_name in LATER:
-            raise click.UsageError(f"devices {cmd_name}: not built yet")
-        return super().get_command(ctx, cmd_name)
 
 
 @click.group("devices", cls=Words, epilog=EPILOG)
@@ -406,6 +399,50 @@ def claim(
     newest_ns = open_reader(settings, None, "UTC").now_ns or 0
     at_ns = newest_ns if at is None else parse_time(at, zone("UTC"), "--at")
     _say(device, config, store, did=did, did_at_ns=at_ns)
+
+
+@command.command("export")
+@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
+@click.option("-o", "output", metavar="FILE", default="-", help="Default: standard output.")
+@config_options
+@click.option("--store", metavar="URL", help="Inventory; default: this machine's.")
+def export(devices: tuple[str, ...], output: str, config: str | None, store: str | None) -> None:
+    """Write everything known of DEVICEs, or of all, as lines that devices import reads."""
+    reader = open_reader(configured(config, store, False, 0, None).settings, None, "UTC")
+    from sniffer.inventory.store.exchange import exported
+
+    with ExitStack() as stack, reader.database.errors():
+        names = None
+        if devices:
+            found = [find_device(reader, named) for named in devices]
+            names = [part for device in found for part in reader.parts_of(device)]
+        ((_, out),) = open_outputs(stack, None, (f"ndjson:{output}",), [])
+        for line in exported(reader.database, names):
+            out.write(line)
+        out.flush()
+
+
+@command.command("import")
+@click.argument("file")
+@config_options
+@click.option("--store", metavar="URL", help="Inventory; default: this machine's. It may be new.")
+def import_(file: str, config: str | None, store: str | None) -> None:
+    """Take in what devices export wrote; devices that are there already stay as they are."""
+    settings = configured(config, store, False, 0, None).settings
+    from sniffer.inventory.store.database import Database
+    from sniffer.inventory.store.exchange import LONGEST_LINE, take_in
+
+    database = Database(settings.store.url or default_store())
+    database.open()
+    with database.errors(), ExitStack() as stack:
+        try:
+            source = sys.stdin.fileno() if file == "-" else file
+            opened = stack.enter_context(open(source, "rb", closefd=file != "-"))
+        except OSError as error:
+            raise InputError(file, None, f"cannot be opened ({error.strerror})") from error
+        lines = iter(lambda: opened.readline(LONGEST_LINE + 1), b"")
+        new, known = take_in(database, file, lines)
+    click.echo(f"{new} devices were taken in, {known} were there already", err=True)
 
 
 @command.command("merge")

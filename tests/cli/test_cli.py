@@ -83,8 +83,6 @@ def test_version_says_whether_it_is_compiled(tmp_path: Path) -> None:
 
 LATER_USES = (
     *([name] for name in LATER),
-    *(["devices", what, "10.0.0.7"] for what in ("export",)),
-    ["devices", "import", "-"],
     ["serve", "users", "add", "NAME", "--role", "viewer"],
     ["probe", "outlook.office365.com:993"],
     *(["relay", what, "--x", "y"] for what in ("stunnel", "haproxy", "postfix", "check", "test")),

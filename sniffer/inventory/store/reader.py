@@ -445,6 +445,10 @@ class Reader:
             for part, number, shape in connection.execute(asked)
         }
 
+    def parts_of(self, device: Stored) -> list[str]:
+        """Return a device's id, and those of the devices that were joined to it."""
+        return self._parts_of(device.id)
+
     def _parts_of(self, name: str) -> list[str]:
         """Return a device's id, and those of the devices that were joined to it."""
         return [name, *self.joined.get(name, ())]
