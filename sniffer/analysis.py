@@ -139,7 +139,7 @@ class Analysis:
             os.urandom(KEY_OCTETS),
             path=source.path,
             keep_evidence=self.keep_evidence,
-            discovery=listen(self.identify, wanted_names(self.profiles, self.forced)),
+            discovery=listen(self.identify, wanted_names(self.profiles)),
             keep_octets=intake is not None,
         )
         judge = Judge(self.ports, self.profiles, self.forced, self.relays)

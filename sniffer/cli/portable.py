@@ -44,7 +44,7 @@ def watch_portably(wanted: Wanted) -> int:
     if more:
         why = "libpcap and scapy watch one interface at a time"
         raise CaptureError(more[0], why, "start one run for each", EXIT_USAGE)
-    discovery = listen(settings.identify, wanted_names(profiles, forced))
+    discovery = listen(settings.identify, wanted_names(profiles))
     made = build(
         settings.ports,
         tunnels=settings.capture.tunnels,

@@ -40,7 +40,7 @@ def decode(octets: bytes) -> InUse:
 
 def work_with(in_use: InUse, keep_evidence: bool) -> Work:
     """Return what a worker does with these settings; it imports what it needs itself."""
-    settings, wanted = in_use.settings, wanted_names(in_use.profiles, in_use.forced)
+    settings, wanted = in_use.settings, wanted_names(in_use.profiles)
 
     def work(interface: str, descriptor: int, control: Control, tally: Tally, is_heir: bool) -> int:
         from sniffer.daemon import worker
@@ -103,8 +103,5 @@ class Current:
 
 def _listens_anew(was: InUse, found: InUse) -> bool:
     """Tell whether the names are others whose addresses a worker listens for."""
-    before, now = (
-        None if one.forced is not None else host_patterns(one.profiles.values())
-        for one in (was, found)
-    )
+    before, now = (host_patterns(one.profiles.values()) for one in (was, found))
     return found.settings.identify.dns and before != now

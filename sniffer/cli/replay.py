@@ -65,7 +65,7 @@ def replay(path: str, wanted: Wanted) -> int:
                 ordered=False,
                 path=path,
                 keep_evidence=wanted.frames is not None,
-                discovery=listen(settings.identify, wanted_names(profiles, forced)),
+                discovery=listen(settings.identify, wanted_names(profiles)),
                 keep_octets=True,
             ),
             server.judge,

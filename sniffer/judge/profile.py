@@ -470,11 +470,9 @@ def _longest_label(host: str) -> bytes:
     return max(normal_name(host.encode()).lstrip(b"*").split(b"."), key=len)
 
 
-def wanted_names(profiles: Mapping[str, Profile], forced: Profile | None) -> WantedNames | None:
+def wanted_names(profiles: Mapping[str, Profile]) -> WantedNames | None:
     """Return the host names that are asked for; None: none is."""
-    if forced is not None or not host_patterns(profiles.values()):
-        return None
-    return WantedNames(profiles.values())
+    return WantedNames(profiles.values()) if host_patterns(profiles.values()) else None
 
 
 def normal_name(server_name: bytes | None) -> bytes:

@@ -105,7 +105,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 def test_names_are_wanted_that_profiles_have() -> None:
-    wanted = wanted_names(PROFILES, None)
+    wanted = wanted_names(PROFILES)
     assert wanted is not None
     assert OUTLOOK in wanted
     assert b"IMAP.gmail.com." in wanted
@@ -115,8 +115,7 @@ def test_names_are_wanted_that_profiles_have() -> None:
     for host in hosts:
         assert any(hint.decode() in host.lower() for hint in wanted.hints), host
     assert all(len(hint) >= 3 for hint in wanted.hints)
-    assert wanted_names(PROFILES, PROFILES["gmail"]) is None
-    assert wanted_names({}, None) is None
+    assert wanted_names({}) is None
     assert host_patterns(PROFILES.values()) == host_patterns(reversed(list(PROFILES.values())))
 
 
