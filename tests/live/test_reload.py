@@ -10,6 +10,7 @@ from pathlib import Path
 import craft
 import pytest
 from daemon import CALL, Caller, Daemon, calls, daemon
+from discovering import a, dns_answer
 from namespaces import Namespace, eventually, namespace
 
 RECEIVED, DROPPED = "hellowatch_frames_received_total", "hellowatch_frames_dropped_total"
@@ -130,6 +131,38 @@ def test_bad_file_changes_nothing_and_is_told_of(configured, text, why):
     assert profiles == ["exchange-online"] * 2
     configured.path.write_text("")
     configured.reload("", SAME)
+
+
+PROFILE = """
+name = "ours"
+title = "Our provider"
+source = "its page"
+checked = 2026-11-01
+[[accepts]]
+source = "its page"
+checked = 2026-11-01
+minimum_version = "TLS 1.2"
+[names]
+source = "its page"
+checked = 2026-11-01
+hosts = ["mail.ours.example"]
+"""
+
+
+def test_names_of_a_new_profile_are_listened_for(configured):
+    configured.path.with_name("ours.toml").write_text(PROFILE)
+    before = configured.workers()
+    configured.reload('[judge]\nprofiles = ["ours.toml"]\n', IN_USE)
+    eventually(lambda: configured.workers().isdisjoint(before), 15)
+    there = "203.0.113.7"
+    talk = craft.Conversation(server=there).open().client(craft.client_hello(sni=None))
+    configured.caller.sender.send(dns_answer("mail.ours.example", a("mail.ours.example", there)))
+    for _, octets in talk.server(craft.alert()).rst("server").frames():
+        configured.caller.sender.send(octets)
+    eventually(lambda: configured.watching.events)
+    (event,) = configured.watching.events
+    assert event["hellowatch"]["profile"] == "ours"
+    assert event["hellowatch"]["destination_basis"] == "dns"
 
 
 def test_other_ports_lose_and_double_no_frame_and_no_hello_under_way(configured):
