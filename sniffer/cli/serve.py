@@ -89,6 +89,7 @@ def command(
         from sniffer.web.app import application
         from sniffer.web.captures import Captures
         from sniffer.web.inventory import Inventory
+        from sniffer.web.picture import Pictures
         from sniffer.web.server import Server, listen
         from sniffer.web.services import Services
     except ModuleNotFoundError as error:
@@ -107,6 +108,7 @@ def command(
         captures,
         Analyses(captures, settings),
         inventory,
+        Pictures(inventory),
         receiving=set(),
         version=installed_version(),
     )

@@ -18,10 +18,11 @@ from starlette.routing import Route
 from sniffer.config import Ports
 from sniffer.event import Outcome, Status
 from sniffer.export.ecs import timestamp
-from sniffer.export.stored import stored_device, story_json
+from sniffer.export.stored import stored_device, story_json, wire_json
 from sniffer.export.summary import coverage_json
 from sniffer.identify.identity import Roster
 from sniffer.inventory.coverage import Coverage
+from sniffer.inventory.simulate import Counts
 from sniffer.inventory.store.database import Database
 from sniffer.inventory.store.reader import Reader, Stored
 from sniffer.judge.profile import Profile
@@ -92,7 +93,12 @@ def list_devices(request: Request) -> Response:
 
 
 def get_device(request: Request) -> Response:
-    """Tell one device, named by id, address or MAC, with its history."""
+    """Tell one device, named by id, address, MAC or name, with its history."""
+    return _json(device_told(request))
+
+
+def device_told(request: Request) -> dict[str, Any]:
+    """Return the device that a path names, its history, and what could be seen. Raises Problem."""
     reader, inventory = _reader(request)
     named = request.path_params["id"]
     found = [] if reader is None else reader.find(named)
@@ -102,9 +108,10 @@ def get_device(request: Request) -> Response:
         ids = [device.id for device in found]
         raise Problem(409, f"this names {len(found)} devices; ask for one by its id", devices=ids)
     coverage = reader.coverage()
-    device = _told(reader, found[0], inventory, coverage.fitness().fit)
-    told = {**device, "history": story_json(reader.story(found[0]))}
-    return _json(told | _picture(reader, coverage))
+    fit = coverage.fitness().fit
+    device = _told(reader, found[0], inventory, fit, reader.lately(found[0]))
+    kept = {"history": story_json(reader.story(found[0])), "wire": wire_json(reader, found[0])}
+    return device | kept | _picture(reader, coverage)
 
 
 def list_handshakes(request: Request) -> Response:
@@ -139,8 +146,10 @@ def get_coverage(request: Request) -> Response:
     return _json(_picture(reader, Coverage() if reader is None else reader.coverage()))
 
 
-def _told(reader: Reader, device: Stored, inventory: Inventory, fit: bool) -> dict[str, Any]:
-    return stored_device(reader, device, inventory.profiles, fit, roster=inventory.roster)
+def _told(
+    reader: Reader, device: Stored, inventory: Inventory, fit: bool, lately: Counts | None = None
+) -> dict[str, Any]:
+    return stored_device(reader, device, inventory.profiles, fit, lately, inventory.roster)
 
 
 def _picture(reader: Reader | None, coverage: Coverage) -> dict[str, Any]:

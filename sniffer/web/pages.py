@@ -13,12 +13,16 @@ from sniffer.export import words
 from sniffer.export.markup import style
 from sniffer.export.readiness import Counts, Readiness, readiness
 from sniffer.inventory.coverage import Coverage
-from sniffer.web import api
+from sniffer.web import api, inventory
 from sniffer.web.captures import OVER, SUMMARY, Capture, State
 from sniffer.web.problems import Problem
 from sniffer.web.render import page, script
 from sniffer.web.services import Services
 
+MOST_URGENT = 10
+"""Devices on the first page."""
+PAGE_ROWS = 100
+"""Devices on one page of the list."""
 MOST_ROWS = 500
 """Devices shown of a capture; the JSON has all of them."""
 LARGEST_SUMMARY = 16 << 20
@@ -30,7 +34,10 @@ KINDS = {True: "good", False: "bad", None: "warn"}
 def routes() -> list[Route]:
     """Return the paths of the pages."""
     return [
-        Route("/", show_first, methods=["GET"]),
+        Route("/", show_overview, methods=["GET"]),
+        Route("/devices", show_devices, methods=["GET"]),
+        Route("/devices/{id}", show_device, methods=["GET"]),
+        Route("/coverage", show_coverage, methods=["GET"]),
         Route("/captures", show_captures, methods=["GET"]),
         Route("/captures", post_captures, methods=["POST"]),
         Route("/captures/{id}", show_capture, methods=["GET"]),
@@ -41,9 +48,55 @@ def routes() -> list[Route]:
     ]
 
 
-async def show_first(_request: Request) -> Response:
-    """Show the captures first."""
-    return RedirectResponse("/captures")
+async def show_overview(request: Request) -> Response:
+    """Show the answer, and what is most urgent."""
+    picture = await Services.of(request).pictures.latest()
+    return page(
+        request,
+        "overview.html",
+        title="Overview",
+        picture=picture,
+        answer=_answer(picture.readiness),
+        first=picture.devices[:MOST_URGENT],
+        more=len(picture.devices) > MOST_URGENT,
+        nothing=_nothing(picture.coverage),
+    )
+
+
+async def show_devices(request: Request) -> Response:
+    """Show the devices that were searched for, the most urgent first."""
+    picture = await Services.of(request).pictures.latest()
+    q, status = (request.query_params.get(name, "") for name in ("q", "status"))
+    found = [one for one in picture.devices if _fits(one, q.casefold(), status)]
+    last = max(1, -(-len(found) // PAGE_ROWS))
+    asked = request.query_params.get("page", "1")
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
+    number = min(max(1, number), last)
+    return page(
+        request,
+        "devices.html",
+        title="Devices",
+        picture=picture,
+        statuses=sorted(picture.statuses.items()),
+        q=q,
+        chosen=status,
+        found=len(found),
+        shown=found[(number - 1) * PAGE_ROWS : number * PAGE_ROWS],
+        page=number,
+        last=last,
+    )
+
+
+def show_device(request: Request) -> Response:
+    """Show one device: what it is, how it fares, its evidence and its history."""
+    told = inventory.device_told(request)
+    return page(request, "device.html", title=told["ip"], device=told, coverage=told["coverage"])
+
+
+async def show_coverage(request: Request) -> Response:
+    """Show how far the picture can be trusted."""
+    picture = await Services.of(request).pictures.latest()
+    return page(request, "coverage.html", title=words.COVERAGE, picture=picture)
 
 
 async def show_captures(request: Request) -> Response:
@@ -122,11 +175,23 @@ def _found(summary: Mapping[str, Any]) -> dict[str, Any]:
         "answer": _answer(readiness(Counts.of(devices), coverage)),
         "devices": devices[:MOST_ROWS],
         "more": words.counted(more, "device") if more > 0 else "",
-        "nothing": words.nothing_yet(
-            Coverage(frames=coverage["frames"], flows=coverage["flows"], hellos=coverage["hellos"]),
-            coverage["watched_seconds"],
-        ),
+        "nothing": _nothing(coverage),
     }
+
+
+def _nothing(coverage: Mapping[str, Any]) -> str:
+    """Say what was seen, where no device was."""
+    counts = {key: coverage[key] for key in ("frames", "flows", "hellos")}
+    return words.nothing_yet(Coverage(**counts), coverage["watched_seconds"])
+
+
+def _fits(device: Mapping[str, Any], text: str, status: str) -> bool:
+    """Tell whether a device is among those that were searched for; ``text`` in small letters."""
+    if status and device["status"] != status:
+        return False
+    known = (device[key] for key in ("ip", "mac", "vendor", "class", "place", "owner", "site"))
+    told = (*device["names"], *known)
+    return not text or any(text in one.casefold() for one in told if one)
 
 
 def _answer(told: Readiness) -> dict[str, str]:

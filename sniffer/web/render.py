@@ -10,7 +10,12 @@ from starlette.responses import HTMLResponse, Response
 from sniffer.export.markup import environment, style
 from sniffer.web.services import Services
 
-PAGES = (("/captures", "Captures"),)
+PAGES = (
+    ("/", "Overview"),
+    ("/devices", "Devices"),
+    ("/captures", "Captures"),
+    ("/coverage", "Coverage"),
+)
 
 
 def page(request: Request, template: str, status: int = 200, **context: object) -> Response:

@@ -12,6 +12,7 @@ from sniffer.web.captures import Captures
 
 if TYPE_CHECKING:
     from sniffer.web.inventory import Inventory
+    from sniffer.web.picture import Pictures
 
 
 class Services(NamedTuple):
@@ -21,6 +22,7 @@ class Services(NamedTuple):
     captures: Captures
     analyses: Analyses
     inventory: Inventory
+    pictures: Pictures
     receiving: set[str]
     """Uploads whose octets come right now."""
     version: str
