@@ -17,7 +17,8 @@ OPTIONS = (
 )
 
 
-@pytest.fixture(scope="session")
+# No longer than a module: its event loop runs meanwhile, and others want one of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
