@@ -9,6 +9,7 @@ from typing import Any
 
 from parsers.tls.names import version as version_name
 from sniffer.event import Side, SightingSource, Status, Sure, address
+from sniffer.export.advice import advice_json
 from sniffer.export.ecs import timestamp
 from sniffer.export.findings import ENFORCEMENT, enforcement_json, finding_json
 from sniffer.identify.identity import Identity, Roster
@@ -112,6 +113,12 @@ def device_json(device: DeviceSnapshot, said: Assessment, roster: Roster | None 
         "notices": [notice_json(notice) for notice in said.notices],
         "why": said.why,
         "next_step": said.next_step,
+        "advice": advice_json(
+            who.device_class,
+            who.vendor,
+            [name for name, _ in names],
+            [stack.verdict for stack in device.stacks],
+        ),
         "findings": [finding_json(finding) for finding in device.findings],
     }
 

@@ -25,6 +25,7 @@ from sniffer.analysis import Analysis
 from sniffer.cage import landlock, privileges, seccomp
 from sniffer.capture.files import CaptureFile
 from sniffer.event import Handshake, Judgement
+from sniffer.export import advice
 from sniffer.export.ecs import event
 from sniffer.export.formats import summary_json
 from sniffer.export.summary import summary
@@ -78,6 +79,7 @@ def main() -> None:
     forced = find_profile(task.judge.profile, profiles) if task.judge.profile else None
     roster = Roster(task.identify, task.place)
     classify({"name": [""]})  # reads its file while it can
+    advice.known()  # and this too
     encode = msgspec.json.Encoder().encode
 
     def take(handshake: Handshake, judgement: Judgement) -> None:

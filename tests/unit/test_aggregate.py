@@ -959,6 +959,7 @@ def test_summary_tells_a_device_whole():
         "contact": None,
         "class": None,
         "class_evidence": [],
+        "advice": [],
         "status": "legacy",
         "refused_by": None,
         "hellos": 2,
