@@ -9,6 +9,7 @@ import ipaddress
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
+from socket import AF_INET, AF_INET6, inet_ntop
 
 from msgspec import Struct
 
@@ -328,6 +329,8 @@ def identity(handshake: Handshake) -> str:
 @lru_cache(maxsize=16384)
 def address(octets: bytes) -> str:
     """Return an IPv4 or IPv6 address as RFC 5952 writes it."""
-    if octets[:12] == b"\0\0\0\0\0\0\0\0\0\0\xff\xff" and len(octets) == 16:
-        return f"::ffff:{ipaddress.IPv4Address(octets[12:])}"  # section 5
-    return str(ipaddress.ip_address(octets))
+    if len(octets) == 4:
+        return inet_ntop(AF_INET, octets)
+    if octets[:12] == bytes(12):  # here C libraries write the last four octets as IPv4
+        return str(ipaddress.IPv6Address(octets))
+    return inet_ntop(AF_INET6, octets)

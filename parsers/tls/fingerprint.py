@@ -5,6 +5,7 @@ out, hashed by MD5 (salesforce/ja3 README). JA4: FoxIO-LLC/ja4 technical_details
 TLS client fingerprint alone; where text and FoxIO's tools differ, the text.
 """
 
+from array import array
 from hashlib import md5, sha256
 
 from parsers.tls.facts import ClientHello, is_grease
@@ -60,6 +61,36 @@ def ja4(hello: ClientHello) -> str | None:
     if algorithms:
         tail += "_" + ",".join(algorithms)
     return f"{head}_{_hash(','.join(sorted(suites)))}_{_hash(tail) if hashed else NONE}"
+
+
+def offered(hello: ClientHello) -> bytes:
+    """Return octets that are equal only for hellos that offer the same.
+
+    That is all of a hello but its random and the server's name itself: what follows from
+    these octets alone, as JA3 and JA4 do, need not be worked out for every hello.
+    """
+    lists = (
+        hello.suites,
+        hello.extensions,
+        hello.supported_versions,
+        hello.signature_algorithms,
+        hello.groups,
+    )
+    parts = [b"" if codes is None else array("I", codes).tobytes() for codes in lists]
+    points, alpn = hello.point_formats, hello.alpn
+    parts.append(b"" if points is None else bytes(points))
+    if alpn:
+        parts += alpn
+    facts = (
+        hello.complete,
+        hello.hello_format,
+        hello.server_name is not None,
+        hello.record_version,
+        hello.legacy_version,
+        *[codes is None for codes in (*lists, points, alpn)],
+        *[len(part) for part in parts],
+    )
+    return b"%b%b" % (str(facts).encode(), b"".join(parts))
 
 
 def _version(hello: ClientHello) -> str:

@@ -89,7 +89,7 @@ def command(
     color: str,
 ) -> None:
     """Analyse capture files: pcap, pcapng and snoop, plain or packed; - reads standard input."""
-    from sniffer.analysis import Analysis, expand
+    from sniffer.analysis import Analysis, expand, walk_rarely
     from sniffer.config_file import Sources
     from sniffer.export.summary import summary
     from sniffer.pipeline import Enough, Limit
@@ -110,6 +110,7 @@ def command(
     roster = roster_of(configuration)
     zone_chosen = zone(tz)
 
+    walk_rarely()
     entries = list(expand(paths))
     files = [entry for entry in entries if isinstance(entry, str)]
     stop = Stop(signal.SIGINT)

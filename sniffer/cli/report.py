@@ -151,7 +151,7 @@ def _of_captures(
     inputs: tuple[str, ...],
 ) -> "tuple[Subject, int]":
     """Return what was read of capture files as what a report is about, and the exit code."""
-    from sniffer.analysis import Analysis, expand
+    from sniffer.analysis import Analysis, expand, walk_rarely
     from sniffer.export.report import subject_of
     from sniffer.export.summary import summary
 
@@ -159,6 +159,7 @@ def _of_captures(
     stop = Stop(signal.SIGINT)
     stack.callback(stop.remove)
     stop.install()
+    walk_rarely()
     analysis = Analysis(
         settings.ports,
         profiles,

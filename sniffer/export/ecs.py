@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from parsers.tls import fingerprint, names
-from parsers.tls.facts import is_grease
+from parsers.tls.facts import ClientHello, is_grease
 from sniffer import event as words
 from sniffer.event import (
     DestinationBasis,
@@ -32,6 +32,10 @@ from sniffer.event import (
 from sniffer.log import one_line, printable
 
 SCHEMA_ID = "urn:hellowatch:event"
+
+MOST_OFFERS = 1024
+LONGEST_OFFER = 512
+"""Offers whose words are remembered, and how long one may be; beyond it all are forgotten."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Code = Annotated[str, Meta(pattern="^0x[0-9a-f]{4}$")]
@@ -307,9 +311,57 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
     hellowatch: HelloWatch
 
 
+class Offer(Struct, frozen=True, gc=False, kw_only=True):
+    """The words of an event that are the same for all hellos that offer the same."""
+
+    max_offered: str | UnsetType
+    record_version: str | UnsetType
+    legacy_version: str
+    supported_versions: list[str] | UnsetType
+    ja3: str | UnsetType
+    ja4: str | UnsetType
+    alpn: list[str] | UnsetType
+    fallback_scsv: bool
+    ciphers: list[str] | UnsetType
+
+
+# The key is wire text, so it is octets, whose hash is keyed, and the size is bound.
+_offers: dict[bytes, Offer] = {}
+
+
+def offer(hello: ClientHello) -> Offer:
+    """Return the words for what a hello offers, remembered."""
+    wire = fingerprint.offered(hello)
+    found = _offers.get(wire)
+    if found is None:
+        found = _offer(hello)
+        if len(wire) <= LONGEST_OFFER:
+            if len(_offers) >= MOST_OFFERS:
+                _offers.clear()
+            _offers[wire] = found
+    return found
+
+
+def _offer(hello: ClientHello) -> Offer:
+    known = names.SUITES.get  # GREASE has no name, so only what has none is asked
+    return Offer(
+        max_offered=UNSET if (top := hello.max_offered) is None else names.version(top),
+        record_version=_code(hello.record_version),
+        legacy_version=names.code_point(hello.legacy_version),
+        supported_versions=[names.code_point(v) for v in hello.versions or ()] or UNSET,
+        ja3=fingerprint.ja3(hello) or UNSET,
+        ja4=fingerprint.ja4(hello) or UNSET,
+        alpn=[printable(name) for name in hello.alpn or ()] or UNSET,
+        fallback_scsv=hello.fallback_scsv,
+        ciphers=[known(c) or _suite(c) for c in hello.suites or () if known(c) or not is_grease(c)]
+        or UNSET,
+    )
+
+
 def event(handshake: Handshake, judgement: Judgement) -> Event:
     """Return the event of one handshake."""
     flow, hello = handshake.flow, handshake.hello
+    offered = offer(hello)
     return Event(
         timestamp=timestamp(handshake.time_ns),
         source=Source(
@@ -324,18 +376,18 @@ def event(handshake: Handshake, judgement: Judgement) -> Event:
             UNSET if flow.vlan is None else Vlan(str(flow.vlan)),
         ),
         log=UNSET if handshake.path is None else Log(File(one_line(handshake.path))),
-        tls=_tls(handshake),
+        tls=_tls(handshake, offered),
         hellowatch=HelloWatch(
             id=identity(handshake),
-            max_offered=UNSET if (top := hello.max_offered) is None else names.version(top),
-            record_version=_code(hello.record_version),
-            legacy_version=names.code_point(hello.legacy_version),
-            supported_versions=[names.code_point(v) for v in hello.versions or ()] or UNSET,
+            max_offered=offered.max_offered,
+            record_version=offered.record_version,
+            legacy_version=offered.legacy_version,
+            supported_versions=offered.supported_versions,
             hello_format=hello.hello_format,
             hello_complete=hello.complete,
-            ja4=fingerprint.ja4(hello) or UNSET,
-            alpn=[printable(name) for name in hello.alpn or ()] or UNSET,
-            fallback_scsv=hello.fallback_scsv,
+            ja4=offered.ja4,
+            alpn=offered.alpn,
+            fallback_scsv=offered.fallback_scsv,
             starttls=handshake.starttls or UNSET,
             verdict=judgement.verdict,
             reasons=list(judgement.reasons) or UNSET,
@@ -409,16 +461,14 @@ _ESTABLISHED: dict[Outcome, bool | UnsetType] = {
 _LEVELS = {1: "warning", 2: "fatal"}
 
 
-def _tls(handshake: Handshake) -> Tls | UnsetType:
+def _tls(handshake: Handshake, offered: Offer) -> Tls | UnsetType:
     hello, answer = handshake.hello, handshake.server_hello
-    known = names.SUITES.get  # GREASE has no name, so only what has none is asked
-    ciphers = [known(c) or _suite(c) for c in hello.suites or () if known(c) or not is_grease(c)]
     client = Client(
         printable(hello.server_name) if hello.server_name else UNSET,
-        fingerprint.ja3(hello) or UNSET,
-        ciphers or UNSET,
+        offered.ja3,
+        offered.ciphers,
     )
-    offer = client.server_name or client.ja3 or client.supported_ciphers
+    said = client.server_name or client.ja3 or client.supported_ciphers
     version: str | UnsetType = UNSET
     protocol: str | UnsetType = UNSET
     cipher: str | UnsetType = UNSET
@@ -432,9 +482,9 @@ def _tls(handshake: Handshake) -> Tls | UnsetType:
         if answer.alpn:
             chosen = printable(answer.alpn)
     established = _ESTABLISHED[handshake.outcome]
-    if offer is UNSET and version is UNSET and established is UNSET:
+    if said is UNSET and version is UNSET and established is UNSET:
         return UNSET
-    return Tls(UNSET if offer is UNSET else client, version, protocol, cipher, established, chosen)
+    return Tls(UNSET if said is UNSET else client, version, protocol, cipher, established, chosen)
 
 
 def _suite(code: int) -> str:

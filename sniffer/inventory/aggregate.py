@@ -7,7 +7,6 @@ Keys taken from the wire are bytes or text, whose hash is keyed (reliability.md,
 There is no clock here: "now" is the newest frame time the aggregate has been told of.
 """
 
-from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
@@ -722,7 +721,9 @@ class Aggregate:
 
     def shape(self, hello: ClientHello) -> Shape:
         """Return the shape of a hello, remembered."""
-        wire = _shape_octets(hello)
+        wire = fingerprint.offered(hello)
+        if len(wire) > LONGEST_SHAPE:  # not worth its memory; a digest tells it apart as well
+            wire = blake2b(wire).digest()
         shape = self._shapes.get(wire)
         if shape is None:
             if len(self._shapes) >= MOST_SHAPES:
@@ -948,42 +949,6 @@ def key_exchanges(suites: Iterable[int]) -> tuple[str, ...]:
     """Return the key exchanges of cipher suites up to TLS 1.2, as ECDHE and RSA, sorted."""
     names = [SUITES.get(code, "") for code in suites]
     return tuple(sorted({n.removeprefix("TLS_").split("_")[0] for n in names if "_WITH_" in n}))
-
-
-def _shape_octets(hello: ClientHello) -> bytes:
-    """Return octets that are equal only for hellos of equal shape."""
-    suites, extensions = _octets(hello.suites), _octets(hello.extensions)
-    versions, algorithms = _octets(hello.supported_versions), _octets(hello.signature_algorithms)
-    alpn = hello.alpn
-    flags = (
-        (hello.complete)
-        | (hello.hello_format == "tls") << 1
-        | (hello.server_name is not None) << 2
-        | (hello.suites is not None) << 3
-        | (hello.extensions is not None) << 4
-        | (hello.supported_versions is not None) << 5
-        | (hello.signature_algorithms is not None) << 6
-        | (alpn is not None) << 7
-    )
-    octets = b"%d %d %d %d %d %d %b%b%b%b%b" % (
-        flags,
-        -1 if hello.record_version is None else hello.record_version,
-        hello.legacy_version,
-        len(suites),
-        len(extensions),
-        len(versions),
-        suites,
-        extensions,
-        versions,
-        algorithms,
-        b"\0".join(alpn) if alpn else b"",
-    )
-    # Long ones are not worth their memory; a digest tells them apart as well.
-    return octets if len(octets) <= LONGEST_SHAPE else blake2b(octets).digest()
-
-
-def _octets(codes: tuple[int, ...] | None) -> bytes:
-    return b"" if codes is None else array("H", codes).tobytes()
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:

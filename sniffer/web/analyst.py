@@ -21,7 +21,7 @@ import msgspec
 import zstandard  # noqa: F401 (what is not loaded by now cannot be loaded in the cage)
 
 from sniffer import log
-from sniffer.analysis import Analysis
+from sniffer.analysis import Analysis, walk_rarely
 from sniffer.cage import landlock, privileges, seccomp
 from sniffer.capture.files import CaptureFile
 from sniffer.event import Handshake, Judgement
@@ -85,6 +85,7 @@ def main() -> None:
     def take(handshake: Handshake, judgement: Judgement) -> None:
         answer.take(encode(event(handshake, judgement)) + b"\n")
 
+    walk_rarely()
     stop = Stop(signal.SIGXCPU)
     analysis = Analysis(
         task.ports,

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from msgspec.structs import replace
 
-from parsers.tls import facts
+from parsers.tls import facts, fingerprint
 from parsers.tls.facts import Alert, ClientHello, ServerHello
 from sniffer.event import (
     DestinationBasis,
@@ -377,6 +377,61 @@ def test_times_are_utc_with_six_digits(time_ns: int, text: str) -> None:
 )
 def test_addresses_are_written_as_rfc_5952_has_them(text: str) -> None:
     assert ecs.address(ipaddress.ip_address(text).packed) == text
+
+
+@given(st.lists(st.sampled_from([0, 0, 0, 1, 0xFFFF, 0xC000]), min_size=8, max_size=8))
+@example([0, 0, 0, 0, 0, 0xFFFF, 0xC000, 0x0201])
+def test_addresses_are_written_as_python_writes_them(groups: list[int]) -> None:
+    octets = struct.pack(">8H", *groups)
+    written = ecs.address(octets)
+    assert ipaddress.ip_address(written).packed == octets
+    if octets[:12] != bytes(10) + b"\xff\xff":  # IPv4 inside, which Python writes as hex
+        assert written == str(ipaddress.ip_address(octets))
+
+
+OFFER = change(
+    HELLO,
+    supported_versions=(0x0304, 0x0303),
+    groups=(0x001D,),
+    point_formats=(0,),
+    signature_algorithms=(0x0403,),
+)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"hello_format": "sslv2"},
+        {"record_version": None},
+        {"legacy_version": 0x0303},
+        {"complete": False},
+        {"server_name": None},
+        *[
+            {name: value}
+            for name in ("suites", "extensions", "supported_versions", "signature_algorithms")
+            for value in (None, (), (0x0304,), (0x0303, 0x0304))
+        ],
+        *[{"groups": value} for value in (None, (), (0x0017,), (0x001D, 0x0017))],
+        *[{"point_formats": value} for value in (None, (), (1,), (0, 1))],
+        *[{"alpn": value} for value in (None, (), (b"im", b"ap"), (b"imap", b""))],
+    ],
+    ids=str,
+)
+def test_words_that_are_remembered_are_those_of_the_same_offer(other: dict[str, Any]) -> None:
+    first, second = OFFER, change(OFFER, **other)
+    for hello in (first, second, first):
+        assert ecs.offer(hello) == ecs._offer(hello)
+    assert fingerprint.offered(first) != fingerprint.offered(second)
+
+
+def test_words_are_remembered_whatever_server_is_named_and_in_bounds() -> None:
+    again = change(OFFER, random=bytes(32), session_id=b"1", server_name=b"imap.example")
+    assert ecs.offer(again) is ecs.offer(OFFER)
+    for code in range(2 * ecs.MOST_OFFERS):
+        ecs.offer(change(OFFER, legacy_version=code))
+        assert len(ecs._offers) <= ecs.MOST_OFFERS
+    many = change(OFFER, suites=tuple(range(ecs.LONGEST_OFFER)))
+    assert ecs.offer(many) is not ecs.offer(many)
 
 
 @pytest.mark.parametrize(
