@@ -355,3 +355,9 @@ def test_the_newest_names_of_a_device_are_kept(store):
         assert store.writer.apply(msgspec.structs.replace(delta, number=lot + 1))
     kept = [int(one.text) for one in store.only_device.snapshot.sayings]
     assert kept == list(range(64, 192))
+
+
+def test_name_that_is_no_mac_does_not_mean_the_devices_without_one(store: Store) -> None:
+    store.add((handshake(), LEGACY), (handshake(source=bytes([10, 0, 0, 9])), LEGACY))
+    assert [found.ip for found in store.reader().find("192.0.2.7")] == ["192.0.2.7"]
+    assert store.reader().find("nobody") == []

@@ -267,9 +267,9 @@ class Reader:
         """
         told = schema.device
         asked = sa.select(told).order_by(told.c.site, told.c.address)
-        same = sa.or_(
-            told.c.id == named, told.c.ip == _spelt(named), told.c.mac == _mac_spelt(named)
-        )
+        same = sa.or_(told.c.id == named, told.c.ip == _spelt(named))
+        if (mac := _mac_spelt(named)) is not None:  # or every device without a MAC would be meant
+            same = sa.or_(same, told.c.mac == mac)
         with self.database.read() as connection:
             rows = list(connection.execute(asked.where(same)))
             if not rows:
