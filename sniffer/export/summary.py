@@ -117,7 +117,10 @@ def device_json(device: DeviceSnapshot, said: Assessment, roster: Roster | None 
             who.device_class,
             who.vendor,
             [name for name, _ in names],
-            [stack.verdict for stack in device.stacks],
+            # Who rejects a certificate, or is reset on the way, is not helped by newer TLS.
+            []
+            if refused_by in (Side.CLIENT, Side.PATH)
+            else [stack.verdict for stack in device.stacks],
         ),
         "findings": [finding_json(finding) for finding in device.findings],
     }

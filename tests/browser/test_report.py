@@ -28,6 +28,19 @@ def test_report_opens_from_a_folder(folder, tab):
     assert at.evaluate("document.scripts.length") == 0
 
 
+def test_bar_shows_the_figures_to_scale_and_says_them(folder, tab):
+    at = tab()
+    at.goto((folder / "manager.html").as_uri())
+    figures = [int(text) for text in at.locator(".figures li b").all_inner_texts()]
+    bar = at.get_by_role("img")
+    boxes = [rect.bounding_box() for rect in bar.locator("rect").all()]
+    shares = [box["width"] / bar.bounding_box()["width"] for box in boxes]
+    wanted = [figure / figures[0] for figure in figures[1:] if figure]
+    assert shares == pytest.approx(wanted, abs=0.01)
+    said = re.findall(r"\d+", bar.get_attribute("aria-label"))
+    assert list(map(int, said)) == [figure for figure in figures[1:] if figure]
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_report_is_not_wider_than_the_screen(folder, tab, width):
     at = tab(viewport={"width": width, "height": 800})
