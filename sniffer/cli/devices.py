@@ -300,9 +300,9 @@ def evidence(
             why = f"keeps no handshake of {found.ip}: only of what is or may be refused it does"
             raise StoreError(reader.database.name, why)
         capture = open_capture(stack, frames)
-        for _, one in kept:
-            snapshot = found.snapshot
-            capture.add(rebuilt.frames(one, snapshot.address, snapshot.mac), rebuilt.comment(one))
+        for one in kept:
+            frames_of_one = rebuilt.frames(one.exhibit, one.source, one.mac)
+            capture.add(frames_of_one, rebuilt.comment(one.exhibit))
         capture.finish()
 
 

@@ -154,14 +154,14 @@ def wire_json(reader: Reader, device: Stored) -> list[Json]:
     """Return the handshakes of a device that are kept as they stood on the wire, one a stack."""
     return [
         {
-            "stack": shape.id,
-            "time": timestamp(kept.time_ns),
-            "path": kept.path or None,
-            "frame": kept.frame,
-            "hello": kept.hello.hex(),
-            "answer": kept.answer.hex() or None,
+            "stack": one.shape.id,
+            "time": timestamp(one.exhibit.time_ns),
+            "path": one.exhibit.path or None,
+            "frame": one.exhibit.frame,
+            "hello": one.exhibit.hello.hex(),
+            "answer": one.exhibit.answer.hex() or None,
         }
-        for shape, kept in reader.exhibits(device)
+        for one in reader.exhibits(device)
     ]
 
 

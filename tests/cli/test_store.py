@@ -552,6 +552,9 @@ def test_devices_are_merged_and_split_and_nothing_is_lost(tmp_path: Path) -> Non
     told = asked("handshakes", "--device", other["ip"], cwd=tmp_path).splitlines()
     mine = (one["ip"], other["ip"])
     assert told == [line for line in events if json.loads(line)["source"]["ip"] in mine]
+    asked("devices", "evidence", one["ip"], "-w", str(tmp_path / "e.pcapng"), cwd=tmp_path)
+    shown_again = analyzed("e.pcapng", cwd=tmp_path, store="sqlite:///other.db")["devices"]
+    assert [device["ip"] for device in shown_again] == list(mine)
 
     assert asked("devices", "split", one["ip"], cwd=tmp_path) == b""
     assert asked("devices", "--format", "json", cwd=tmp_path) == before

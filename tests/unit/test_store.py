@@ -159,14 +159,15 @@ def test_one_handshake_of_each_stack_is_kept_as_it_stood_on_the_wire(store: Stor
     store.add(*(at(n, octets=Octets(b"hello %d" % n, b"answer")) for n in (1, 2)))
     store.add(at(3, octets=Octets(b"hello 3")), at(4, offer=TLS12, octets=Octets(b"other")))
 
-    first, second = (kept for _, kept in store.reader().exhibits(store.only_device))
+    first, second = (one.exhibit for one in store.reader().exhibits(store.only_device))
     assert (first.time_ns, first.path, first.frame) == (START_NS + SECOND_NS, "a.pcap", 1)
     assert (first.hello, first.answer, first.record_version) == (b"hello 1", b"answer", 0x0301)
     assert (bytes.fromhex(first.destination), first.destination_port) == (SERVER, 993)
     assert second.hello == b"other"
     earlier = store.reader(START_NS + 3 * SECOND_NS)
     (device,) = earlier.devices()
-    assert [kept.hello for _, kept in earlier.exhibits(device)] == [b"hello 1"]
+    (shown,) = earlier.exhibits(device)
+    assert (shown.exhibit.hello, shown.source, shown.mac) == (b"hello 1", PRINTER, None)
     # Whose it is stands in the device's row alone, so that a pseudonym hides it.
     (row, *_) = store.rows(schema.stack)
     assert PRINTER.hex() not in row.exhibit

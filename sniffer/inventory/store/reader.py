@@ -51,6 +51,16 @@ PAGE = 500
 """Devices read in one transaction."""
 
 
+class Shown(NamedTuple):
+    """A handshake of a stack as it stood on the wire."""
+
+    shape: Shape
+    exhibit: Exhibit
+    source: bytes
+    """The client's address; several may have been joined to one device."""
+    mac: bytes | None
+
+
 class Stored(NamedTuple):
     """One device of the store, as of the reader's now."""
 
@@ -206,20 +216,28 @@ class Reader:
             for shape, hello in rows
         }
 
-    def exhibits(self, device: Stored) -> list[tuple[Shape, Exhibit]]:
+    def exhibits(self, device: Stored) -> list[Shown]:
         """Return the handshakes that are kept as they stood on the wire, one a stack, by time."""
-        told = schema.stack.c
-        asked = sa.select(told.shape, told.exhibit).where(
-            told.device_id.in_(self._parts_of(device.id)), told.exhibit.is_not(None)
+        told, whose = schema.stack.c, schema.device.c
+        asked = sa.select(told.shape, told.exhibit, whose.address, whose.mac).where(
+            told.device_id.in_(self._parts_of(device.id)),
+            told.exhibit.is_not(None),
+            whose.id == told.device_id,
         )
         with self.database.read() as connection:
             rows = connection.execute(asked).all()
         found = [
-            (msgspec.json.decode(shape, type=Shape), read_exhibit(text)) for shape, text in rows
+            Shown(
+                msgspec.json.decode(shape, type=Shape),
+                read_exhibit(text),
+                bytes(address)[1:],
+                None if mac is None else bytes.fromhex(mac.replace(":", "")),
+            )
+            for shape, text, address, mac in rows
         ]
         now_ns = self.now_ns or 0
-        kept = [(shape, one) for shape, one in found if one.time_ns <= now_ns]
-        return sorted(kept, key=lambda kept: (kept[1].time_ns, kept[0].key))
+        kept = [one for one in found if one.exhibit.time_ns <= now_ns]
+        return sorted(kept, key=lambda one: (one.exhibit.time_ns, one.source, one.shape.key))
 
     def coverage(self) -> Coverage:
         """Return what was seen and lost in all the time covered."""
