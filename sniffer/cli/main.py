@@ -48,6 +48,7 @@ LATER = {
 """What the contract promises and is not built yet."""
 
 PROGRAM = "hellowatch"
+OWN_PACKAGES = ("parsers", "sniffer")
 
 EXAMPLES = """\b
 Examples:
@@ -162,6 +163,8 @@ def main() -> None:
         code = _tell(f"{where}{error.strerror or error}", EXIT_UNREADABLE)
     except MemoryError:
         code = _tell("out of memory", EXIT_UNREADABLE)
+    except ModuleNotFoundError as error:
+        code = _tell(_not_installed(error), EXIT_UNREADABLE)
     except Exception as error:  # the last border: users get a line, no traceback
         code = _tell(_own_mistake(error), EXIT_UNREADABLE)
     sys.exit(code)
@@ -196,6 +199,16 @@ def _tell(why: str, code: int) -> int:
     with suppress(OSError):  # the reader of stderr went away: there is nobody left to tell
         click.echo(f"hellowatch: {one_line(why)}", err=True)
     return code
+
+
+def _not_installed(error: ModuleNotFoundError) -> str:
+    package = (error.name or "").partition(".")[0]
+    if package in ("", *OWN_PACKAGES):
+        return _own_mistake(error)
+    return (
+        f"the Python package {package} is missing, so this installation is not whole; "
+        "install it again: pip install --force-reinstall hellowatch"
+    )
 
 
 def _own_mistake(error: Exception) -> str:

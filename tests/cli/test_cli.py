@@ -333,3 +333,27 @@ main()
         "hellowatch: a mistake of HelloWatch itself: LookupError: none \\x1b[31m "
         "(<string>:5); please report this line\n"
     )
+
+
+def test_missing_package_is_told_with_its_cure(tmp_path: Path) -> None:
+    broken = """
+import sys
+sys.modules["sqlalchemy"] = None
+sys.argv = ["hellowatch", "devices", "list", "--store", "sqlite:///none.db"]
+from sniffer.cli.main import main
+main()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", broken],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert run.returncode == 3
+    assert run.stderr == (
+        "hellowatch: the Python package sqlalchemy is missing, so this installation is not "
+        "whole; install it again: pip install --force-reinstall hellowatch\n"
+    )

@@ -15,6 +15,7 @@ from sniffer.inventory.delta import Delta, Judged
 from sniffer.inventory.device import status
 from sniffer.inventory.store import schema
 from sniffer.inventory.store.facts import device_text, read_device
+from sniffer.inventory.store.recorder import open_recorder
 from sniffer.inventory.store.writer import Writer
 
 
@@ -86,6 +87,38 @@ def test_profiles_that_verdicts_rest_on_are_kept_with_their_editions(store: Stor
     later = Writer(store.database, "later", DEFAULT_PORTS, changed, encode)
     later.apply(Delta(number=1, now_ns=START_NS + DAY_NS, judged=(at(86_400),)))
     assert len({row.digest for row in store.rows(schema.profile)} - edition) == len(PROFILES)
+
+
+def test_profiles_changed_by_a_reload_are_noted_by_the_running_writer(store: Store) -> None:
+    settings = InventorySettings()
+    counting = Aggregate(settings, DEFAULT_PORTS, PROFILES)
+    recorder = open_recorder(str(store.database.name), counting, PROFILES, encode)
+    counting.observe(*at(0))
+    recorder.flush()
+    (name, before), *_ = PROFILES.items()
+    after = msgspec.structs.replace(before, title="Another")
+
+    counting.use(settings, DEFAULT_PORTS, {**PROFILES, name: after}, 1000)
+    counting.observe(*at(60))
+    recorder.flush()
+    recorder.close()
+    kept = [(row.title, row.since_ns) for row in store.rows(schema.profile) if row.name == name]
+    assert sorted(kept) == sorted(
+        [(before.title, START_NS), ("Another", START_NS + 60 * SECOND_NS)]
+    )
+
+
+def test_profiles_of_a_transaction_taken_back_are_written_with_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delta = store.delta(at(0))
+    with monkeypatch.context() as broken:
+        broken.setattr(store.writer, "_write_devices", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.writer.apply(delta)
+    assert not store.rows(schema.profile)
+    assert store.writer.apply(delta)
+    assert len(store.rows(schema.profile)) == len(PROFILES)
 
 
 # -------------------------------------------------------------------------------- what is kept

@@ -284,6 +284,7 @@ class Recorder:
             delta = self._aggregate.drain()
             watched = tuple(self._watched())
             reached = self._reached()
+            self.writer.use(self._aggregate.profiles)
             # What waits in our hands takes room from what waits behind it.
             self._aggregate.keep(max(1, self._most - len(delta.judged)))
         self._lost += delta.lost

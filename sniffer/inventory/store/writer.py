@@ -127,8 +127,15 @@ class Writer:
             with self.database.writing(connection):
                 return self._apply(connection, delta)
         except BaseException:
+            self._told_profiles = False  # what was taken back told nothing
             self.close()
             raise
+
+    def use(self, profiles: Mapping[str, Profile]) -> None:
+        """Judge by other profiles from now on; their editions are kept with the next delta."""
+        if profiles is not self._profiles:
+            self._profiles = profiles
+            self._told_profiles = False
 
     def tidy(self) -> bool:
         """Let go of a piece of what is too old; True: there is more."""
