@@ -325,6 +325,8 @@ DEVICE_COLUMNS = (
     "why",
     "next_step",
     "claim",
+    "clients_at_least",
+    "addresses",
 )
 """One per fact of a device that fits a cell. New ones are added at the end only."""
 
@@ -334,7 +336,8 @@ def device_cells(device: Mapping[str, Any]) -> dict[str, str]:
     cells = {name: device.get(name) for name in DEVICE_COLUMNS}
     breaks = device["breaks"] or {}
     cells["breaks"] = breaks.get("when")
-    cells["names"] = " ".join(device["names"])
+    for name in ("names", "addresses"):
+        cells[name] = " ".join(device[name])
     claim = device.get("claim") or {}
     cells["claim"] = " ".join([claim[key] for key in ("did", "state") if key in claim]) or None
     return {name: _cell(value) for name, value in cells.items()}

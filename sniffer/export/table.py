@@ -274,6 +274,8 @@ def _rows(device: Mapping[str, Any], zone: tzinfo) -> Iterator[Row]:
 def _device(device: Mapping[str, Any]) -> str:
     """Return the device's address, and below it what it is known as."""
     known = [*device["names"][:1], device["vendor"]]
+    if (clients := device["clients_at_least"]) > 1:
+        known.append(f"at least {clients} clients")
     if claim := device.get("claim"):
         known.append(words.claim_words(claim))
     return "\n".join([_short(text) for text in (device["ip"] or device["id"], *known) if text])

@@ -64,6 +64,7 @@ from sniffer.inventory.device import (
 )
 from sniffer.inventory.enforcement import Turned, turned
 from sniffer.inventory.findings import Findings, FindingSnapshot, by_source
+from sniffer.inventory.gateway import is_virtual_router
 from sniffer.inventory.passage import NOWHERE, Passage, Passages, merge_passages, passage_key
 from sniffer.inventory.sayings import Saying, Sayings
 from sniffer.judge.profile import Profile
@@ -641,7 +642,7 @@ class Aggregate:
     def _holders(self, macs: Iterable[bytes] | None) -> Iterator[tuple[bytes, bytes]]:
         """Yield MAC and address of the devices whose MAC, one of these or any, is their own.
 
-        One that several IPv4 addresses have is a gateway's.
+        One that several IPv4 addresses have is a gateway's, as is one that routers share.
         """
         wanted = None if macs is None else frozenset(macs)
         if wanted is not None and not wanted:
@@ -651,7 +652,8 @@ class Aggregate:
             if device.mac is not None and (wanted is None or device.mac in wanted):
                 held.setdefault(device.mac, []).append(address)
         for mac, addresses in held.items():
-            if sum(len(address) == 4 for address in addresses) <= 1:
+            is_shared = sum(len(address) == 4 for address in addresses) > 1
+            if not is_shared and not is_virtual_router(mac):
                 for address in addresses:
                     yield mac, address
 

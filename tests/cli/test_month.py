@@ -4,6 +4,7 @@ The same histories must come out of one file or of a file a day, in any order, o
 on SQLite and on PostgreSQL.
 """
 
+import csv
 import json
 import random
 from pathlib import Path
@@ -147,6 +148,11 @@ def test_file_a_day_gives_exactly_these_histories(captures: Path, store_url: str
         told = asked(captures, store_url, "devices", "show", "10.0.0.3", *then, *JSON)
         assert told["claim"]["state"] == state
     table = asked(captures, store_url, "devices").decode()
+    assert "at least 3 clients" in table
+    assert b"at least 3 clients" in asked(captures, store_url, "devices", "show", "10.0.0.8")
+    rows = asked(captures, store_url, "devices", "--format", "csv").decode().splitlines()
+    (behind,) = [row for row in csv.DictReader(rows) if row["ip"] == "10.0.0.8"]
+    assert (behind["clients_at_least"], behind["addresses"]) == ("3", "10.0.0.8")
     assert (
         "Enforcement seems to have reached you on 2026-12-13: Exchange Online (imaps) took in 2 "
         "devices before, and refuses them since." in table

@@ -60,7 +60,10 @@ def test_what_analyze_finds_stands_in_the_inventory(tmp_path: Path, store_url: s
     assert list(kept) == [device["ip"] for device in told["devices"]]
     for device in told["devices"]:
         stored = kept[device["ip"]]
-        for key in ("mac", "status", "refused_by", "hellos", "will_break", "breaks", "notices"):
+        for key in (
+            *("mac", "mac_is_own", "clients_at_least", "status", "refused_by", "hellos"),
+            *("will_break", "breaks", "notices"),
+        ):
             assert stored[key] == device[key], (device["ip"], key)
         fine_at_first = device["ip"] == FINE_AT_FIRST
         if device["status"] != "ok" and not fine_at_first:

@@ -1,5 +1,6 @@
 """What devices say of themselves: whose it is, how much is kept, and that order is no matter."""
 
+import pytest
 from handshakes import PRINTER, SECOND_NS, START_NS, dialogue, handshake, judgement
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,15 @@ from sniffer.inventory.sayings import Saying, Sayings
 MAC = b"\x3c\x2a\xf4\0\0\x50"
 DHCP, MDNS, LLDP = SightingSource.DHCP, SightingSource.MDNS, SightingSource.LLDP
 PRINTER6 = b"\x20\x01\x0d\xb8" + bytes(11) + b"\x07"
+
+VIRTUAL_ROUTERS = {
+    "VRRP": "00005e000107",
+    "VRRP for IPv6": "00005e000207",
+    "HSRP": "00000c07ac07",
+    "HSRP version 2, group 4095": "00000c9fffff",
+    "HSRP for IPv6": "000573a00fff",
+    "GLBP": "0007b403ff04",
+}
 
 
 def aggregate(names: int = 64) -> Aggregate:
@@ -53,6 +63,23 @@ def test_a_gateway_gives_its_name_to_nobody_behind_it() -> None:
     for number in (7, 8):
         seen.observe(handshake(mac=MAC, source=bytes((192, 0, 2, number))), judgement())
     assert names(seen) == names(seen, "192.0.2.8") == []
+
+
+@pytest.mark.parametrize("mac", VIRTUAL_ROUTERS.values(), ids=VIRTUAL_ROUTERS)
+def test_a_mac_that_routers_share_is_no_devices_however_few_are_behind_it(mac: str) -> None:
+    seen = aggregate()
+    wire = bytes.fromhex(mac)
+    seen.observe_sighting(Sighting(START_NS, LLDP, mac=wire, name=b"gateway"))
+    seen.observe(handshake(mac=wire), judgement())
+    assert names(seen) == []
+    assert told(seen)["192.0.2.7"]["mac_is_own"] is False
+
+
+@pytest.mark.parametrize("mac", ["00005e005301", "0007b4040001", "00000c9fe001", "000573a10001"])
+def test_a_mac_next_to_those_that_routers_share_is_the_devices_own(mac: str) -> None:
+    seen = aggregate()
+    seen.observe(handshake(mac=bytes.fromhex(mac)), judgement())
+    assert told(seen)["192.0.2.7"]["mac_is_own"] is True
 
 
 def test_a_mac_that_holds_another_address_is_not_the_devices() -> None:

@@ -44,6 +44,16 @@ def test_store_counts_what_the_aggregate_counts(store: Store) -> None:
     assert store.only_device.snapshot == expected
 
 
+def test_a_mac_that_routers_share_is_told_of_as_the_aggregate_does(store: Store) -> None:
+    judged = at(0, mac=bytes.fromhex("00005e000107"))
+    seen = Aggregate(InventorySettings(), DEFAULT_PORTS, PROFILES)
+    seen.observe(*judged)
+    store.add(judged)
+    (expected,) = seen.snapshot().devices
+    assert store.only_device.snapshot == expected
+    assert expected.own_mac is None
+
+
 def test_a_delta_brought_again_changes_nothing(store: Store) -> None:
     delta = store.delta(at(0), at(1))
     assert store.writer.apply(delta)

@@ -75,6 +75,7 @@ def device(ip: str = "10.0.0.7", *stacks: dict[str, Any], **said: Any) -> dict[s
         "ip": ip,
         "vendor": None,
         "names": [],
+        "clients_at_least": 1,
         "status": "legacy",
         "last_seen": "2026-11-23T13:01:00.000000Z",
         "will_break": True,

@@ -31,6 +31,7 @@ from sniffer.inventory.device import (
     status,
 )
 from sniffer.inventory.enforcement import Enforcement, Turned, enforcements, turned
+from sniffer.inventory.gateway import is_virtual_router
 from sniffer.inventory.passage import Passages
 from sniffer.inventory.sayings import NAME
 from sniffer.inventory.simulate import LATELY_NS, Counts
@@ -400,6 +401,7 @@ class Reader:
         answer = answers.get(row.id, Answer())
         if device.status in NEEDS_ACTION and answer.excepts(now_ns):
             device.status = Status.EXCEPTED
+        is_routers = device.mac is not None and is_virtual_router(device.mac)
         snapshot = device_snapshot(
             bytes(row.address)[1:],
             device,
@@ -407,7 +409,7 @@ class Reader:
             now_ns,
             self.calendar(row.site),
             sayings=tuple(saying for one in whole for saying in said.get(one.id, ())),
-            own_mac=None if row.mac in self.shared_macs else device.mac,
+            own_mac=None if row.mac in self.shared_macs or is_routers else device.mac,
         )
         addresses = tuple(dict.fromkeys(one.ip for one in whole))
         return Stored(row.id, row.site, row.ip, is_telling, snapshot, answer, addresses, troubles)
