@@ -70,14 +70,16 @@ fuzz: debian $(COMPILED) $(EQUIPPED) ## fuzz parsers and tracker, also under Add
 soak: $(COMPILED) $(EQUIPPED) ## no hello in OCTETS=1000000000 random ones (more of it later)
 	@env -u PYTHONPATH $(BIN)/python tests/soak/false_hellos.py $(or $(OCTETS),1000000000)
 
-bench: ## (later) speed, beside other programs
+bench: $(COMPILED) ## speed beside other programs, as ratios; BENCH='--octets 50000000 mixed'
+	@env -u PYTHONPATH $(BIN)/python tests/bench/compare.py $(BENCH)
+
 docs: $(INSTALLED) ## man pages, made of the commands' own help, into build/man
 	@$(BIN)/python -I tools/make_man.py build/man
 	echo 'Look at one: man -l build/man/hellowatch.1'
 
 wheel: ## (later) wheels for every platform
 deb: ## (later) the Debian package
-bench wheel deb:
+wheel deb:
 	@echo 'make $@: not built yet' >&2
 	exit 2
 

@@ -30,6 +30,8 @@ from sniffer.judge.resolutions import Resolutions
 MOST_CHOICES = 4096
 """Destinations whose profile is remembered; beyond it all are forgotten and found anew."""
 
+REASONS = tuple(Reason)
+
 KEY_TRANSPORT = frozenset(c for c, name in SUITES.items() if name.startswith("TLS_RSA_WITH_"))
 """Suites in which the client encrypts a secret with the server's RSA key."""
 
@@ -165,7 +167,7 @@ def weigh(
     fits = {} if rules is None else rules.fits(hello, top)
     if top < TLS_1_2:
         fits[Reason.VERSION] = Fit.REFUSED
-    reasons = tuple(reason for reason in Reason if fits.get(reason, Fit.GOOD) < Fit.GOOD)
+    reasons = tuple(reason for reason in REASONS if fits.get(reason, Fit.GOOD) < Fit.GOOD)
     if top < TLS_1_2:
         legacy = not (retried or hello.fallback_scsv)
         return Verdict.LEGACY if legacy else Verdict.FALLBACK, reasons
